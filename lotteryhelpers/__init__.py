@@ -1,0 +1,23 @@
+"""Lottery tickets and Bayesian uncertainty: what the notebooks import as ``lh``."""
+
+from lotteryhelpers._quiet import import_tensorflow
+
+import_tensorflow()
+
+from importlib.metadata import version
+
+from lotteryhelpers.data import Dataset, load_dataset
+from lotteryhelpers.masks import (
+    CRITERIA,
+    density,
+    keep_counts,
+    keep_fraction,
+    variance_masks,
+    variance_quantile,
+)
+from lotteryhelpers.posterior import BayesianRun, Posterior, draw_initial, train_bayesian
+from lotteryhelpers.storage import load_or_train_bayesian
+from lotteryhelpers.tickets import TicketRun, paired_interval, train_ticket
+from lotteryhelpers.training import TrainConfig
+
+__version__ = version("lotteryhelpers")

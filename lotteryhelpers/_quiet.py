@@ -1,0 +1,46 @@
+"""Import TensorFlow without its start-up lines on standard error, and lose no real message.
+
+TensorFlow writes its ``cudart`` and ``absl`` lines from C++ to file descriptor 2, past Python's
+``sys.stderr``; the log level does not stop them all. So the descriptor itself is turned to a temporary
+file for as long as the imports take, and its text is shown again if they fail.
+"""
+
+import contextlib
+import os
+import sys
+import tempfile
+
+
+@contextlib.contextmanager
+def quiet_stderr():
+    """Hold back what is written to file descriptor 2; show it if the block raises."""
+    sys.stderr.flush()
+    kept = os.dup(2)
+    with tempfile.TemporaryFile() as held:
+        os.dup2(held.fileno(), 2)
+        try:
+            yield
+        except BaseException:
+            os.dup2(kept, 2)
+            held.seek(0)
+            sys.stderr.write(held.read().decode(errors="replace"))
+            raise
+        finally:
+            os.dup2(kept, 2)
+            os.close(kept)
+
+
+def import_tensorflow():
+    """Import TensorFlow, tf_keras and TensorFlow Probability, and wake XLA, quietly.
+
+    TensorFlow 2.20 logs a line at the first XLA compilation of a process; a tiny compiled function
+    takes it along here (about a tenth of a second).
+    """
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    with quiet_stderr():
+        import tensorflow as tf
+        import tensorflow_probability  # noqa: F401
+        import tf_keras  # noqa: F401
+
+        tf.config.list_physical_devices()
+        tf.function(lambda x: x + 1, jit_compile=True)(tf.constant(0))

@@ -1,0 +1,164 @@
+"""Scores, masks and densities. Masks are tuples of bool arrays, True = kept; higher score = keep."""
+
+import dataclasses
+import math
+
+import numpy as np
+
+#: k rounds of pruning 20% of the hidden layers' weights are k rounds of 10% for the output layer's
+#: (Frankle & Carbin 2019, section 2), so output density = density ** HALF_RATE.
+HALF_RATE = math.log(0.9) / math.log(0.8)
+
+
+@dataclasses.dataclass(frozen=True)
+class Density:
+    """The kept fraction of the weights: ``overall`` and, a number a layer, ``layers``."""
+
+    overall: float
+    layers: tuple
+
+
+def density(masks):
+    """Count what masks keep: a :class:`Density` with fractions from 0 to 1."""
+    masks = check_masks(masks, masks)
+    kept, sizes = [int(m.sum()) for m in masks], [m.size for m in masks]
+    return Density(sum(kept) / sum(sizes), tuple(k / n for k, n in zip(kept, sizes, strict=True)))
+
+
+def check_masks(masks, weights):
+    """Masks as a tuple of bool arrays with the weights' shapes; None keeps all. Else a ValueError."""
+    if masks is None:
+        return tuple(np.ones(w.shape, bool) for w in weights)
+    arrays, shapes = tuple(np.asarray(m) for m in masks), [w.shape for w in weights]
+    if [m.shape for m in arrays] != shapes:
+        raise ValueError(f"masks have shapes {[m.shape for m in arrays]}; the weights have {shapes}")
+    for layer, mask in enumerate(arrays):
+        if mask.dtype != bool and not np.isin(mask, (0, 1)).all():
+            raise ValueError(f"masks hold values other than True and False in layer {layer + 1}")
+    return tuple(m.astype(bool) for m in arrays)
+
+
+def variance_masks(posterior, threshold):
+    """Keep each weight whose posterior variance is at most ``threshold``, one for the whole network.
+
+    Args:
+        posterior: a ``Posterior``, as a rule ``run.final``.
+        threshold: a variance, not a standard deviation.
+
+    Returns:
+        Masks.
+
+    Raises:
+        ValueError: the threshold isn't a number of at least 0, or it empties a layer.
+    """
+    if not isinstance(threshold, int | float | np.number) or not threshold >= 0:
+        raise ValueError(f"threshold={threshold!r} must be a variance: a number of at least 0")
+    masks = tuple(v <= threshold for v in posterior.variances)
+    for layer, (mask, variance) in enumerate(zip(masks, posterior.variances, strict=True), start=1):
+        if not mask.any():
+            raise ValueError(
+                f"threshold={threshold:g} prunes all of layer {layer}, whose smallest variance is "
+                f"{variance.min():g}; take a larger one, for instance from variance_quantile"
+            )
+    return masks
+
+
+def variance_quantile(posterior, density):
+    """The variance threshold that keeps this fraction of all weights (more only where values tie)."""
+    _check_density("density", density)
+    everything = np.sort(np.concatenate([v.ravel() for v in posterior.variances]))
+    return float(everything[max(1, round(density * everything.size)) - 1])
+
+
+def keep_counts(scores, counts):
+    """Keep exactly ``counts[i]`` weights of layer i, those of the highest score; ties by position.
+
+    With ``counts = [m.sum() for m in masks]`` this fills another mask's budget by another score.
+    """
+    scores = _check_scores(scores)
+    if len(counts) != len(scores):
+        raise ValueError(f"counts={counts} must have a number for each of {len(scores)} layers")
+    masks = []
+    for layer, (score, count) in enumerate(zip(scores, counts, strict=True), start=1):
+        if not 1 <= count <= score.size:
+            raise ValueError(f"layer {layer} would keep {count} weights; it must be 1 to {score.size}")
+        mask = np.zeros(score.size, bool)
+        mask[np.argsort(-score.ravel(), kind="stable")[:count]] = True
+        masks.append(mask.reshape(score.shape))
+    return tuple(masks)
+
+
+def keep_fraction(scores, density, *, scope="layer", output_density=None):
+    """Keep the fraction ``density`` of the weights: those of the highest scores, ties by position.
+
+    Args:
+        scores: an array ``[inputs, units]`` a layer, without NaN; higher = keep.
+        density: above 0, at most 1.
+        scope: ``"layer"`` keeps exactly round(density * size) in each layer; ``"global"`` ranks all layers
+            together and keeps exactly round(density * all).
+        output_density: the last layer's own density with scope="layer"; None is the half-rate rule
+            ``density ** HALF_RATE``.
+
+    Raises:
+        ValueError: names the argument; also when a layer would be left empty.
+    """
+    scores = _check_scores(scores)
+    _check_density("density", density)
+    if scope == "layer":
+        if output_density is not None:
+            _check_density("output_density", output_density)
+        last = density**HALF_RATE if output_density is None else output_density
+        densities = [density] * (len(scores) - 1) + [last]
+        counts = [round(d * s.size) for d, s in zip(densities, scores, strict=True)]
+    elif scope == "global":
+        if output_density is not None:
+            raise ValueError("output_density has no meaning with scope='global'")
+        kept = keep_counts([np.concatenate([s.ravel() for s in scores])[None]],
+                           [max(1, round(density * sum(s.size for s in scores)))])[0]  # fmt: skip
+        parts = np.split(kept[0], np.cumsum([s.size for s in scores])[:-1])
+        counts = [int(part.sum()) for part in parts]
+    else:
+        raise ValueError(f"scope={scope!r} must be 'layer' or 'global'")
+    if 0 in counts:
+        raise ValueError(f"density={density} with scope={scope!r} leaves layer {counts.index(0) + 1} empty")
+    return keep_counts(scores, counts)
+
+
+def _check_density(name, value):
+    if not isinstance(value, int | float | np.number) or not 0 < value <= 1:
+        raise ValueError(f"{name}={value!r} must be above 0 and at most 1")
+
+
+def _check_scores(scores):
+    scores = tuple(np.asarray(s) for s in scores)
+    for layer, score in enumerate(scores, start=1):
+        if score.ndim != 2 or not np.issubdtype(score.dtype, np.number):
+            raise ValueError(f"scores of layer {layer} are {score.dtype} {score.shape}; need [inputs, units]")
+        if np.isnan(score).any():
+            raise ValueError(f"scores of layer {layer} hold {np.isnan(score).sum()} NaN; each needs a rank")
+    return scores
+
+
+def _variance(run, **_):
+    """-sigma^2 of the final posterior: low variance = keep (the blog post's criterion)."""
+    return tuple(-v for v in run.final.variances)
+
+
+def _snr(run, **_):
+    """|mu| / sigma of the final posterior (Blundell et al. 2015, section 5.1: signal-to-noise ratio)."""
+    final = run.final
+    return tuple(abs(m) / np.maximum(s, 1e-30) for m, s in zip(final.means, final.stddevs, strict=True))
+
+
+def _magnitude(run, **_):
+    """|mu| of the final posterior (as Han et al. 2015 prune a deterministic network)."""
+    return tuple(abs(m) for m in run.final.means)
+
+
+class _Criteria(dict):
+    def __missing__(self, name):
+        raise ValueError(f"criterion {name!r} is unknown; there are {', '.join(sorted(self))}")
+
+
+#: Name -> function(run, *, dataset=None, dense=None, rng=None) that gives the scores, an array a layer.
+CRITERIA = _Criteria(variance=_variance, snr=_snr, magnitude=_magnitude)

@@ -1,0 +1,139 @@
+"""The two networks, as ordinary ``tf_keras`` models: Bayesian with Flipout layers, and masked.
+
+Both are fully connected with ReLU between the layers. In both, the mask is part of the forward pass: a
+pruned weight is multiplied by zero there, so neither the optimizer's momentum nor anything else moves the
+network's function through it.
+"""
+
+import contextlib
+import warnings
+
+import tensorflow as tf
+import tensorflow_probability as tfp
+import tf_keras
+
+from lotteryhelpers import noise
+
+tfd = tfp.distributions
+EPSILON = 1.1920929e-07  # TFP adds the float32 epsilon to softplus, so that no scale is zero
+
+
+class MaskedDense(tf_keras.layers.Dense):
+    """``tf_keras``'s Dense layer whose kernel is multiplied by a mask of 0 and 1 (all ones at first)."""
+
+    def build(self, input_shape):
+        """Make the kernel, the bias and the mask."""
+        super().build(input_shape)
+        self.mask = self.add_weight("mask", self.kernel.shape, initializer="ones", trainable=False)
+
+    @property
+    def mean_kernel(self):
+        """The kernel that the layer really uses, ``[inputs, units]``."""
+        return self.kernel * self.mask
+
+    def call(self, inputs):
+        """Activation(inputs @ (kernel * mask) + bias)."""
+        return self.activation(tf.matmul(inputs, self.mean_kernel) + self.bias)
+
+
+class Flipout(tfp.layers.DenseFlipout):
+    """TFP's ``DenseFlipout`` (Wen et al. 2018) with three choices of ours, and its mathematics.
+
+    The noise comes from :mod:`lotteryhelpers.noise`, keyed by ``key`` and counted by ``calls``: every call
+    draws anew, and a run repeats to the last bit. Pruned weights are zero in mean and deviation. The KL to
+    the prior N(0, prior_stddev^2) is the closed form, in nats, over the kept weights; biases are points.
+    """
+
+    def __init__(self, units, activation=None, **kwargs):
+        """Args: units and activation as for Dense."""
+        super().__init__(
+            units,
+            activation=activation,
+            kernel_posterior_fn=self._masked_posterior,
+            kernel_prior_fn=self._prior,
+            kernel_divergence_fn=lambda posterior, prior, _: self.kl(),
+            bias_posterior_fn=tfp.layers.default_mean_field_normal_fn(
+                is_singular=True, loc_initializer=tf_keras.initializers.Zeros()
+            ),
+            **kwargs,
+        )
+
+    def _masked_posterior(self, dtype, shape, name, trainable, add_variable_fn):
+        options = {"shape": shape, "dtype": dtype}
+        self.loc = add_variable_fn(name + "_loc", initializer="zeros", trainable=trainable, **options)
+        self.rho = add_variable_fn(name + "_rho", initializer="zeros", trainable=trainable, **options)
+        self.mask = add_variable_fn(name + "_mask", initializer="ones", trainable=False, **options)
+        loc = tfp.util.DeferredTensor(self.loc, lambda loc: loc * self.mask)
+        scale = tfp.util.DeferredTensor(self.rho, lambda rho: (EPSILON + tf.nn.softplus(rho)) * self.mask)
+        return tfd.Independent(tfd.Normal(loc, scale), reinterpreted_batch_ndims=2)
+
+    def _prior(self, dtype, shape, name, trainable, add_variable_fn):
+        self.prior_stddev = add_variable_fn(
+            name + "_stddev", shape=[], initializer="ones", dtype=dtype, trainable=False
+        )
+        scale = tfp.util.DeferredTensor(self.prior_stddev, lambda stddev: stddev * tf.ones(shape, dtype))
+        return tfd.Independent(tfd.Normal(tf.zeros(shape, dtype), scale), reinterpreted_batch_ndims=2)
+
+    def build(self, input_shape):
+        """Make the variational parameters and the noise's key and counter."""
+        super().build(input_shape)
+        self.key = self.add_weight("key", [2], tf.int32, initializer="zeros", trainable=False)
+        self.calls = self.add_weight("calls", [], tf.int32, initializer="zeros", trainable=False)
+
+    @property
+    def mean_kernel(self):
+        """The posterior mean, zero where pruned, ``[inputs, units]``."""
+        return self.loc * self.mask
+
+    @property
+    def bias(self):
+        """The bias variable (a point estimate), ``[units]``."""
+        return self.bias_posterior.distribution.loc
+
+    def kl(self):
+        """KL(posterior || prior) of the kept weights in nats (Blundell et al. 2015, eq. 2; closed form)."""
+        scale = EPSILON + tf.nn.softplus(self.rho)
+        ratio = scale / self.prior_stddev
+        nats = 0.5 * (ratio**2 + (self.loc / self.prior_stddev) ** 2 - 1.0) - tf.math.log(ratio)
+        return tf.reduce_sum(nats * self.mask)
+
+    def draw_noise(self, rows):
+        """The noise of one call: normals ``[inputs, units]``, signs ``[rows, inputs]``, ``[rows, units]``."""
+        step = self.calls.assign_add(1)
+        inputs, units = self.loc.shape
+        normals = noise.standard_normal([inputs, units], self.key, step, stream=0)
+        signs = [noise.random_signs([rows, n], self.key, step, i) for i, n in ((1, inputs), (2, units))]
+        return normals, *signs
+
+    def _apply_variational_kernel(self, inputs):
+        """TFP's own equations (Wen et al. 2018, eq. 4), with the noise from ``draw_noise``."""
+        posterior = self.kernel_posterior.distribution
+        normals, input_signs, output_signs = self.draw_noise(tf.shape(inputs)[0])
+        perturbation = posterior.scale * normals
+        self.kernel_posterior_tensor = None  # the analytic KL needs no sample
+        perturbed = tf.matmul(inputs * input_signs, perturbation) * output_signs
+        return tf.matmul(inputs, posterior.loc) + perturbed
+
+
+@contextlib.contextmanager
+def _without_tfp_deprecation():
+    """TFP 0.25 makes its variables with a method that tf_keras calls deprecated; no reader can help it."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=".*add_variable.* is deprecated", category=UserWarning)
+        yield
+
+
+def build_network(layer_class, sizes):
+    """An untrained ``tf_keras.Sequential`` of ``layer_class`` layers, e.g. sizes (784, 300, 100, 10)."""
+    activations = ["relu"] * (len(sizes) - 2) + ["linear"]
+    layers = [layer_class(units, activation=a) for units, a in zip(sizes[1:], activations, strict=True)]
+    with _without_tfp_deprecation():
+        return tf_keras.Sequential([tf_keras.Input([sizes[0]]), *layers])
+
+
+def mean_logits(network, images):
+    """The network's logits ``[n, classes]`` with every weight at its mean: no noise."""
+    hidden = images
+    for layer in network.layers:
+        hidden = layer.activation(tf.matmul(hidden, layer.mean_kernel) + layer.bias)
+    return hidden

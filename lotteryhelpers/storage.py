@@ -1,0 +1,92 @@
+"""Results on disk: whole files or none, no pickle, and one call that keeps a long training."""
+
+import contextlib
+import dataclasses
+import hashlib
+import importlib.metadata
+import json
+import os
+import pathlib
+import tempfile
+import warnings
+import zipfile
+import zlib
+
+import numpy as np
+import platformdirs
+
+
+@contextlib.contextmanager
+def replacing(path):
+    """Give a temporary path beside ``path``, and move it there only if the block ends well."""
+    path = pathlib.Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
+    os.close(handle)
+    try:
+        yield pathlib.Path(name)
+        os.replace(name, path)
+    finally:
+        pathlib.Path(name).unlink(missing_ok=True)
+
+
+def write_atomically(path, arrays):
+    """Write a dict of arrays as npz at ``path``; an interruption leaves what was there before."""
+    with replacing(path) as part, open(part, "wb") as file:
+        np.savez(file, **arrays)
+
+
+def read_npz(path, build):
+    """Read an npz without pickle and return ``build(arrays)``; a ValueError names a file that isn't one."""
+    path = pathlib.Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"there is no file {path}")
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            arrays = {name: file[name] for name in file.files}
+    except (ValueError, OSError, EOFError, zipfile.BadZipFile, zlib.error, AttributeError, KeyError) as error:
+        raise ValueError(f"{path} is not a whole npz file ({error}); delete it and make it again") from error
+    try:
+        return build(arrays)
+    except (ValueError, KeyError, TypeError) as error:
+        raise ValueError(f"{path}: {error}") from error
+
+
+def cache_folder():
+    """Where results are kept: ``$LOTTERYHELPERS_CACHE_DIR``, else the user's cache folder."""
+    named = os.environ.get("LOTTERYHELPERS_CACHE_DIR")
+    return pathlib.Path(named or platformdirs.user_cache_dir("lotteryhelpers", appauthor=False))
+
+
+def _describe(value):
+    """Something JSON can hold that changes whenever the value does."""
+    if dataclasses.is_dataclass(value):
+        return {f.name: _describe(getattr(value, f.name)) for f in dataclasses.fields(value)}
+    if isinstance(value, np.ndarray):
+        digest = hashlib.blake2b(np.ascontiguousarray(value), digest_size=16).hexdigest()
+        return [value.dtype.str, value.shape, digest]
+    if isinstance(value, list | tuple):
+        return [_describe(v) for v in value]
+    return value.item() if isinstance(value, np.generic) else value
+
+
+def load_or_train_bayesian(dataset, config, **options):
+    """``train_bayesian(dataset, config, **options)``, or what it gave when it was last asked the same.
+
+    A result is kept in :func:`cache_folder` under a hash of the dataset's contents, the configuration, the
+    options and this package's version. A kept file that can't be read is reported and made again.
+    """
+    from lotteryhelpers.posterior import BayesianRun, train_bayesian
+
+    asked = {"config": _describe(config), "options": {k: _describe(v) for k, v in options.items()}}
+    asked |= {"data": dataset.fingerprint, "version": importlib.metadata.version("lotteryhelpers")}
+    key = hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()[:20]
+    path = cache_folder() / f"bayesian-{dataset.name}-{key}.npz"
+    if path.exists():
+        try:
+            return BayesianRun.load(path)
+        except ValueError as error:
+            warnings.warn(f"a kept result is made again: {error}", stacklevel=2)
+    run = train_bayesian(dataset, config, **options)
+    run.save(path)
+    return run

@@ -1,0 +1,126 @@
+"""Tickets: deterministic networks trained from given weights under a mask."""
+
+import dataclasses
+import functools
+
+import numpy as np
+import pandas as pd
+import scipy.stats
+import tf_keras
+
+from lotteryhelpers.masks import check_masks, density
+from lotteryhelpers.networks import MaskedDense, build_network
+from lotteryhelpers.posterior import check_fits
+from lotteryhelpers.training import train, trainer_for
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class TicketRun:
+    """What :func:`train_ticket` gives.
+
+    Attributes:
+        history: a row an evaluation, see :func:`lotteryhelpers.training.train`.
+        weights: final kernels, ``[inputs, units]`` a layer; pruned ones are exactly zero.
+        biases: final biases, ``[units]`` a layer.
+        masks: bool, True = kept; all True for the dense network.
+        test_accuracy: of the final weights, 0 to 1.
+        best_step: the evaluated step of least validation loss.
+        test_accuracy_at_best: at that step, so chosen without the test set.
+    """
+
+    history: pd.DataFrame
+    weights: tuple
+    biases: tuple
+    masks: tuple
+    test_accuracy: float
+    best_step: int
+    test_accuracy_at_best: float
+
+    @property
+    def density(self):
+        """The kept fraction, a ``Density``."""
+        return density(self.masks)
+
+    @functools.cached_property
+    def network(self):
+        """The trained network as a compiled ``tf_keras`` model; ``fit`` trains on under the mask."""
+        network = build_network(MaskedDense, (len(self.weights[0]), *(len(b) for b in self.biases)))
+        _put_weights(network, self.weights, self.biases, self.masks)
+        loss = tf_keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+        network.compile("adam", loss, metrics=["accuracy"])
+        return network
+
+
+def _put_weights(network, weights, biases, masks):
+    for layer, *values in zip(network.layers, weights, biases, masks, strict=True):
+        for variable, value in zip((layer.kernel, layer.bias, layer.mask), values, strict=True):
+            variable.assign(value)
+
+
+def train_ticket(dataset, initial, masks, config):
+    """Train the network from ``initial``'s means and biases with the pruned weights held at zero.
+
+    Runs with the same ``config`` see the same batches in the same order, whatever the mask.
+
+    Args:
+        dataset: a ``Dataset``.
+        initial: the Posterior whose means and biases are the start (rewinding; Frankle & Carbin 2019).
+        masks: bool ``[inputs, units]`` a layer, True = kept; None is the dense network.
+        config: a ``TrainConfig``.
+
+    Returns:
+        A :class:`TicketRun`.
+
+    Raises:
+        ValueError: names the argument, its value and what would be right.
+        FloatingPointError: the loss is not finite; says at which step.
+    """
+    check_fits(initial, dataset)
+    kept = check_masks(masks, initial.means)
+    trainer = trainer_for(MaskedDense, initial.sizes)
+    best = {"loss": np.inf}
+    with trainer.lock:
+        network = trainer.network
+        _put_weights(network, initial.means, initial.biases, kept)
+
+        def watch(step, validation_loss):
+            if validation_loss < best["loss"]:
+                accuracy = float(trainer.evaluate(*dataset.test.tensors)[1])
+                best.update(loss=validation_loss, step=step, accuracy=accuracy)
+
+        label = "dense network" if masks is None else "masked network"
+        history = train(trainer, dataset, config, watch=watch, label=label)
+        weights = tuple(layer.mean_kernel.numpy() for layer in network.layers)
+        biases = tuple(layer.bias.numpy() for layer in network.layers)
+        test_accuracy = float(trainer.evaluate(*dataset.test.tensors)[1])
+    return TicketRun(history, weights, biases, kept, test_accuracy, best["step"], best["accuracy"])
+
+
+@dataclasses.dataclass(frozen=True)
+class Interval:
+    """A mean with the ends of its confidence interval."""
+
+    mean: float
+    low: float
+    high: float
+
+    def verdict(self, margin):
+        """What a difference with this interval shows, against a margin chosen beforehand.
+
+        "as good" needs the whole interval inside the margin: not significant is not the same as equal.
+        """
+        if -margin < self.low and self.high < margin:
+            return "as good"
+        if self.low > 0:
+            return "better"
+        return "worse" if self.high < 0 else "not decided"
+
+
+def paired_interval(a, b, confidence=0.95):
+    """Interval of the mean of a - b over pairs (one pair a seed), by Student's t."""
+    difference = np.subtract(a, b, dtype=np.float64)
+    if difference.ndim != 1 or len(difference) < 2:
+        raise ValueError(f"a and b have shape {difference.shape}; an interval needs 2 pairs or more")
+    half = scipy.stats.sem(difference) * scipy.stats.t.ppf((1 + confidence) / 2, len(difference) - 1)
+    mean = difference.mean()
+    return Interval(float(mean), float(mean - half), float(mean + half))

@@ -1,0 +1,196 @@
+"""One compiled trainer for every network.
+
+An epoch is a single XLA call: the images stay where they are, and shuffling, forward pass, gradients and
+Adam run in one compiled loop. A trainer is made once for each architecture; another training puts other
+numbers into the same variables, so another mask, start, seed or learning rate compiles nothing again.
+"""
+
+import dataclasses
+import functools
+import math
+import threading
+
+import numpy as np
+import pandas as pd
+import tensorflow as tf
+import tf_keras
+from tqdm.auto import tqdm
+
+from lotteryhelpers.networks import build_network, mean_logits
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainConfig:
+    """How long and how to train, with Adam (Kingma & Ba 2015; TensorFlow's defaults but the rate).
+
+    Attributes:
+        epochs: passes over the training images, at least 1.
+        batch_size: images a step; the last partial batch of an epoch is dropped.
+        learning_rate: Adam's step size (1.2e-3 is Frankle & Carbin's).
+        seed: fixes the batch order, the noise and, where none is given, the start. 0 to 2**31 - 1.
+        evaluate_every: steps between evaluations; None evaluates once an epoch.
+    """
+
+    epochs: int
+    batch_size: int = 128
+    learning_rate: float = 1.2e-3
+    seed: int = 0
+    evaluate_every: int | None = None
+
+    def __post_init__(self):
+        """Refuse what can't be trained."""
+        for name in ("epochs", "batch_size", "evaluate_every"):
+            value = getattr(self, name)
+            if not (value is None and name == "evaluate_every") and not _is_integer(value, 1):
+                raise ValueError(f"{name}={value!r} must be an integer of at least 1")
+        if not _is_integer(self.seed, 0) or self.seed >= 2**31:
+            raise ValueError(f"seed={self.seed!r} must be an integer from 0 to 2**31 - 1")
+        check_positive("learning_rate", self.learning_rate)
+
+
+def _is_integer(value, least):
+    return isinstance(value, int | np.integer) and not isinstance(value, bool) and value >= least
+
+
+def check_positive(name, value, *, or_zero=False):
+    """Raise a ValueError that names the argument unless it is a finite number above zero."""
+    good = isinstance(value, int | float | np.number) and math.isfinite(value)
+    if not good or value < 0 or (value == 0 and not or_zero):
+        raise ValueError(f"{name}={value!r} must be a finite number {'of at least' if or_zero else 'above'} 0")
+
+
+def batch_order(num_images, batch_size, seed, epoch):
+    """The image numbers of an epoch's batches, int32 ``[steps, batch_size]``; the rest is left out."""
+    steps = num_images // batch_size
+    shuffled = np.random.default_rng([seed, epoch]).permutation(num_images)
+    return shuffled[: steps * batch_size].reshape(steps, batch_size).astype(np.int32)
+
+
+class Trainer:
+    """A network, its optimizer and its compiled epoch; use :func:`trainer_for`."""
+
+    def __init__(self, layer_class, sizes):
+        """Build for ``layer_class`` (MaskedDense or Flipout) and ``sizes`` (inputs, hidden, classes)."""
+        self.network = build_network(layer_class, sizes)
+        self.variables = self.network.trainable_variables
+        self.optimizer = tf_keras.optimizers.Adam()
+        self.optimizer.build(self.variables)
+        self.lock = threading.Lock()
+
+    @tf.function(jit_compile=True)
+    def run_steps(self, images, labels, order, start, stop, kl_scale):
+        """Take the steps ``start <= step < stop`` of an epoch's ``order``.
+
+        Returns:
+            Sums over the steps of the batch's negative log-likelihood (nats an image) and accuracy, and the
+            first step with a loss that is not finite, or -1.
+        """
+        nll_sum, accuracy_sum, bad_step = 0.0, 0.0, -1
+        step = start
+        while step < stop:  # not tf.range: XLA takes its ends for constants and compiles for each
+            x, y = tf.gather(images, order[step]), tf.gather(labels, order[step])
+            with tf.GradientTape() as tape:
+                logits = self.network(x, training=True)
+                nll = tf.reduce_mean(tf.nn.sparse_softmax_cross_entropy_with_logits(y, logits))
+                kl = tf.add_n(self.network.losses) if self.network.losses else 0.0
+                loss = nll + kl_scale * kl
+            gradients = tape.gradient(loss, self.variables)
+            self.optimizer.apply_gradients(zip(gradients, self.variables, strict=True))
+            nll_sum += nll
+            accuracy_sum += tf.reduce_mean(tf.cast(_correct(logits, y), tf.float32))
+            bad_step = tf.where((bad_step < 0) & ~tf.math.is_finite(loss), step, bad_step)
+            step += 1
+        return nll_sum, accuracy_sum, bad_step
+
+    @tf.function(jit_compile=True)
+    def evaluate(self, images, labels):
+        """Mean loss (nats), accuracy (0 to 1) with the weights at their means, and the KL (nats) or 0."""
+        logits = mean_logits(self.network, images)
+        loss = tf.reduce_mean(tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits))
+        kl = sum((layer.kl() for layer in self.network.layers if hasattr(layer, "kl")), start=0.0)
+        return loss, tf.reduce_mean(tf.cast(_correct(logits, labels), tf.float32)), kl
+
+    def reset(self, learning_rate):
+        """A fresh optimizer: a run must not inherit another's moments."""
+        for variable in self.optimizer.variables:
+            variable.assign(tf.zeros_like(variable))
+        self.optimizer.learning_rate = learning_rate  # after the zeros: the rate is one of the variables
+
+
+def _correct(logits, labels):
+    return tf.equal(tf.argmax(logits, axis=1, output_type=tf.int32), labels)
+
+
+@functools.lru_cache(maxsize=8)
+def trainer_for(layer_class, sizes):
+    """The trainer of an architecture, made at its first use and kept."""
+    return Trainer(layer_class, sizes)
+
+
+def train(trainer, dataset, config, *, kl_weight=0.0, watch=None, watch_steps=(), label="training"):
+    """Train a network whose start was put into ``trainer.network``; the caller holds ``trainer.lock``.
+
+    Args:
+        trainer: from :func:`trainer_for`.
+        dataset: a ``Dataset``.
+        config: a :class:`TrainConfig`.
+        kl_weight: the KL's weight; it is divided by the number of training images.
+        watch: ``watch(step, validation_loss)``, called after each evaluation, and without a loss at
+            each of ``watch_steps`` (the weights are those after so many steps).
+        watch_steps: steps at which to stop for ``watch``; 0 is before the first.
+        label: what the progress bar says.
+
+    Returns:
+        The history, a row an evaluation: step, epoch, loss, accuracy (both over the steps since the row
+        before), validation_loss, validation_accuracy; and for a Bayesian network nll and kl, in nats an
+        image, with loss = nll + kl_weight * kl, the KL as it is at that step.
+
+    Raises:
+        ValueError: the batch is larger than the training set.
+        FloatingPointError: the loss is no longer finite; the message says at which step.
+    """
+    (images, labels), validation = dataset.train.tensors, dataset.validation.tensors
+    num_images = len(dataset.train.labels)
+    if config.batch_size > num_images:
+        raise ValueError(f"batch_size={config.batch_size} is larger than the {num_images} training images")
+    steps = num_images // config.batch_size
+    last, every = steps * config.epochs, config.evaluate_every or steps
+    stops = sorted({*range(every, last, every), *range(steps, last, steps), last, *watch_steps} - {0})
+    trainer.reset(config.learning_rate)
+    if 0 in watch_steps:
+        watch(0, None)
+
+    rows, sums, done, seen = [], np.zeros(2), 0, 0
+    bar = tqdm(total=last, desc=label, unit="step", delay=2, mininterval=0.5, leave=False)
+    with bar:
+        for stop in stops:
+            epoch = done // steps
+            if done % steps == 0:
+                order = tf.constant(batch_order(num_images, config.batch_size, config.seed, epoch))
+            first = tf.constant(done - epoch * steps)
+            kl_scale = tf.constant(kl_weight / num_images, tf.float32)
+            *new, bad = trainer.run_steps(images, labels, order, first, first + (stop - done), kl_scale)
+            if bad >= 0:
+                raise FloatingPointError(
+                    f"the training loss is not finite at step {epoch * steps + int(bad) + 1} of {last}; "
+                    f"learning_rate={config.learning_rate} may be too large, or the start not finite"
+                )
+            sums += np.array(new, np.float64)
+            bar.update(stop - done)
+            done = stop
+            if done % every == 0 or done == last:
+                validation_loss, validation_accuracy, kl = (float(v) for v in trainer.evaluate(*validation))
+                if not math.isfinite(validation_loss):
+                    raise FloatingPointError(f"the validation loss is not finite after step {done} of {last}")
+                nll, accuracy = sums / (done - seen)
+                row = {"step": done, "epoch": done / steps, "loss": nll, "accuracy": accuracy}
+                row |= {"validation_loss": validation_loss, "validation_accuracy": validation_accuracy}
+                if trainer.network.losses:
+                    row |= {"loss": nll + kl_weight * kl / num_images, "nll": nll, "kl": kl / num_images}
+                rows.append(row)
+                sums, seen = np.zeros(2), done
+                if watch:
+                    watch(done, validation_loss)
+            if done in watch_steps:
+                watch(done, None)
+    return pd.DataFrame(rows)
