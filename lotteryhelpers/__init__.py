@@ -15,9 +15,11 @@ from lotteryhelpers.masks import (
     variance_masks,
     variance_quantile,
 )
+from lotteryhelpers.networks import mean_logits
+from lotteryhelpers.plots import COLORS, LAYER_COLORS, plot_curves, show_mask, show_pixels, use_style
 from lotteryhelpers.posterior import BayesianRun, Posterior, draw_initial, train_bayesian
 from lotteryhelpers.storage import load_or_train_bayesian
 from lotteryhelpers.tickets import TicketRun, paired_interval, train_ticket
-from lotteryhelpers.training import TrainConfig
+from lotteryhelpers.training import Recipe, TrainConfig, recipe
 
 __version__ = version("lotteryhelpers")

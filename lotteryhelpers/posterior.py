@@ -7,6 +7,7 @@ import json
 
 import numpy as np
 import pandas as pd
+import tensorflow as tf
 
 from lotteryhelpers.masks import check_masks
 from lotteryhelpers.networks import EPSILON, Flipout, build_network
@@ -101,8 +102,9 @@ class BayesianRun:
     @functools.cached_property
     def network(self):
         """A ``tf_keras`` model of Flipout layers at the final posterior: each call is a new draw."""
-        network = build_network(Flipout, self.final.sizes)
-        put_posterior(network, self.final, tuple(s > 0 for s in self.final.stddevs))
+        with tf.init_scope():  # first asked for inside a tf.function, it must not become a part of that
+            network = build_network(Flipout, self.final.sizes)
+            put_posterior(network, self.final, tuple(s > 0 for s in self.final.stddevs))
         return network
 
     def save(self, path):
@@ -170,8 +172,8 @@ def put_posterior(network, posterior, masks, *, prior_stddev=1.0, seed=0):
 def _take_posterior(network):
     layers = [layer.kernel_posterior.distribution for layer in network.layers]
     return Posterior(
-        [np.array(layer.loc) for layer in layers],
-        [np.array(layer.scale) for layer in layers],
+        [tf.convert_to_tensor(layer.loc).numpy() for layer in layers],
+        [tf.convert_to_tensor(layer.scale).numpy() for layer in layers],
         [layer.bias.numpy() for layer in network.layers],
     )
 
@@ -213,6 +215,11 @@ def train_bayesian(
         initial = draw_initial((inputs, *hidden, classes), config.seed, initializer)
     check_fits(initial, dataset)
     masks = check_masks(masks, initial.means)
+    initial = Posterior(
+        [np.where(m, a, 0) for m, a in zip(masks, initial.means, strict=True)],
+        [np.where(m, a, 0) for m, a in zip(masks, initial.stddevs, strict=True)],
+        initial.biases,
+    )
     if any((s[m] <= EPSILON).any() for s, m in zip(initial.stddevs, masks, strict=True)):
         raise ValueError("initial.stddevs holds zeros where the masks keep; training needs all above 0")
     steps_per_epoch = len(dataset.train.labels) // config.batch_size

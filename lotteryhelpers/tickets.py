@@ -6,6 +6,7 @@ import functools
 import numpy as np
 import pandas as pd
 import scipy.stats
+import tensorflow as tf
 import tf_keras
 
 from lotteryhelpers.masks import check_masks, density
@@ -44,8 +45,9 @@ class TicketRun:
     @functools.cached_property
     def network(self):
         """The trained network as a compiled ``tf_keras`` model; ``fit`` trains on under the mask."""
-        network = build_network(MaskedDense, (len(self.weights[0]), *(len(b) for b in self.biases)))
-        _put_weights(network, self.weights, self.biases, self.masks)
+        with tf.init_scope():  # first asked for inside a tf.function, it must not become a part of that
+            network = build_network(MaskedDense, (len(self.weights[0]), *(len(b) for b in self.biases)))
+            _put_weights(network, self.weights, self.biases, self.masks)
         loss = tf_keras.losses.SparseCategoricalCrossentropy(from_logits=True)
         network.compile("adam", loss, metrics=["accuracy"])
         return network

@@ -48,6 +48,23 @@ class TrainConfig:
         check_positive("learning_rate", self.learning_rate)
 
 
+@dataclasses.dataclass(frozen=True)
+class Recipe:
+    """What the notebooks train with: two configurations and the epochs at which to keep the posterior."""
+
+    bayesian: TrainConfig
+    ticket: TrainConfig
+    snapshots: tuple
+
+
+def recipe(dataset, seed=0):
+    """The notebooks' settings: as long as a sitting allows; a digits epoch is cheap, so it has more."""
+    if dataset.name == "digits":
+        common = {"batch_size": 64, "learning_rate": 3e-3, "seed": seed}
+        return Recipe(TrainConfig(150, **common), TrainConfig(40, **common), (0, 5, 10, 20, 40, 80, 150))
+    return Recipe(TrainConfig(15, seed=seed), TrainConfig(10, seed=seed), (0, 0.25, 1, 2, 4, 8, 15))
+
+
 def _is_integer(value, least):
     return isinstance(value, int | np.integer) and not isinstance(value, bool) and value >= least
 

@@ -1,0 +1,109 @@
+"""Execute the main experiment's notebooks, write them under build/ and print the closing table.
+
+python notebooks/run.py                       01 to 04 -> build/*.ipynb, build/*.html
+python notebooks/run.py 03_build_masks        only that one
+python notebooks/run.py --in-place            also put the outputs into the notebooks themselves
+"""
+
+import argparse
+import os
+import pathlib
+import sys
+import threading
+import time
+
+import nbclient
+import nbformat
+import pandas as pd
+from nbconvert import HTMLExporter
+
+HERE = pathlib.Path(__file__).parent
+MAIN = [
+    "01_train_a_bayesian_network",
+    "02_inspect_posterior_variances",
+    "03_build_masks",
+    "04_dense_versus_masked",
+]
+WIDGET = "application/vnd.jupyter.widget-view+json"
+
+
+def say(text):
+    print(text, flush=True)
+
+
+def drop_widgets(notebook):
+    """Progress bars and sliders have no picture on a static page; leave them out of the stored outputs."""
+    notebook.metadata.pop("widgets", None)
+    for cell in notebook.cells:
+        cell.metadata.pop("execution", None)  # times of day: they would change with every run
+        if cell.cell_type == "code":
+            cell.outputs = [o for o in cell.outputs if WIDGET not in o.get("data", {})]
+
+
+def execute(name, heartbeat=10):
+    """Run one notebook top to bottom; print a line at every ``heartbeat`` seconds."""
+    notebook = nbformat.read(HERE / f"{name}.ipynb", as_version=4)
+    started, now = time.time(), {"cell": 0}
+    ended = threading.Event()
+
+    def tell():
+        while not ended.wait(heartbeat):
+            say(f"  {name}: cell {now['cell'] + 1} of {len(notebook.cells)}, {time.time() - started:.0f} s")
+
+    def note_cell(cell, cell_index):
+        now["cell"] = cell_index
+
+    say(f"{name} ...")
+    client = nbclient.NotebookClient(
+        notebook,
+        timeout=None,
+        resources={"metadata": {"path": str(HERE)}},
+        on_cell_start=note_cell,
+        extra_arguments=["--IPKernelApp.log_level=ERROR"],  # nothing about transports in the terminal
+    )
+    threading.Thread(target=tell, daemon=True).start()
+    try:
+        client.execute()
+    finally:
+        ended.set()
+    seconds = time.time() - started
+    say(f"{name}: {seconds:.0f} s")
+    drop_widgets(notebook)
+    for cell in notebook.cells:  # what the notebook prints first: which data it found
+        for output in cell.get("outputs", []):
+            if output.get("text", "").startswith("load_dataset("):
+                say("  " + output["text"].strip())
+    return notebook, seconds
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("names", nargs="*", default=MAIN)
+    parser.add_argument("--out", type=pathlib.Path, default=HERE.parent / "build")
+    parser.add_argument("--in-place", action="store_true")
+    arguments = parser.parse_args()
+    out = arguments.out.resolve()
+    out.mkdir(parents=True, exist_ok=True)
+    table = out / "summary.csv"
+    table.unlink(missing_ok=True)
+    os.environ["LOTTERYHELPERS_OUTPUT"] = str(out)
+    total = 0.0
+    for name in arguments.names:
+        try:
+            notebook, seconds = execute(pathlib.Path(name).stem)
+        except nbclient.exceptions.CellExecutionError as error:
+            sys.exit(f"{name} failed:\n{error}")
+        total += seconds
+        nbformat.write(notebook, out / f"{pathlib.Path(name).stem}.ipynb")
+        page, _ = HTMLExporter().from_notebook_node(notebook)
+        (out / f"{pathlib.Path(name).stem}.html").write_text(page, encoding="utf-8")
+        if arguments.in_place:
+            nbformat.write(notebook, HERE / f"{pathlib.Path(name).stem}.ipynb")
+    say(f"\nnotebooks and HTML pages in {out.name}/, {total:.0f} s in all")
+    if table.exists():
+        say(f"the figure: {out.name}/dense_versus_masked.png\n")
+        say(pd.read_csv(table).to_string(index=False))
+
+
+if __name__ == "__main__":
+    main()
