@@ -20,6 +20,7 @@ from lotteryhelpers.storage import read_npz
 NAMES = ("mnist", "fashion_mnist", "digits")
 DATA_DIR = "LOTTERYHELPERS_DATA_DIR"
 _DOWNLOADS_FROM = "https://storage.googleapis.com/tensorflow/tf-keras-datasets/mnist.npz"
+_STALL_SECONDS = 10
 _LENGTHS = {"train": 60_000, "test": 10_000}
 
 
@@ -140,12 +141,17 @@ def _from_keras(name):
         where = "downloaded through tf_keras.datasets"
         _require_network(name)
     try:
-        with _stalls_end_after(10):
+        with _stalls_end_after(_STALL_SECONDS):
             (x_train, y_train), (x_test, y_test) = getattr(tf_keras.datasets, name).load_data()
     except Exception as error:  # tf_keras raises a bare Exception for a failed download
         if kept and not isinstance(error, OSError):
             raise ValueError(f"{kept} is not a whole file ({error}); delete it and load again") from error
+        _remove_parts(name)
         raise ConnectionError(_what_to_do(name, error)) from error
+    except KeyboardInterrupt:
+        if not kept:
+            _remove_parts(name)
+        raise
     arrays = {"x_train": x_train, "y_train": y_train, "x_test": x_test, "y_test": y_test}
     return _check_arrays(arrays), where
 
@@ -168,13 +174,25 @@ def _check_arrays(arrays):
     return [arrays[name] for name in needed]
 
 
+def _keras_files(name):
+    """The files that Keras has of a data set; whether they are whole is another question."""
+    homes = (pathlib.Path.home() / ".keras", pathlib.Path("/tmp/.keras"))
+    pattern = "mnist.npz" if name == "mnist" else "fashion-mnist/*-ubyte.gz"
+    return [file for home in homes for file in (home / "datasets").glob(pattern)]
+
+
 def _in_keras_cache(name):
-    """What Keras has kept of a data set, or None; Keras checks MNIST's hash when it loads it."""
-    for home in (pathlib.Path.home() / ".keras", pathlib.Path("/tmp/.keras")):
-        kept = home / "datasets" / ("mnist.npz" if name == "mnist" else "fashion-mnist")
-        if kept.is_file() or (kept.is_dir() and len(list(kept.glob("*-ubyte.gz"))) == 4):
-            return kept
-    return None
+    """The data set's place in Keras' cache, or None; Keras checks MNIST's hash when it loads it."""
+    files = _keras_files(name)
+    if len(files) < (1 if name == "mnist" else 4):
+        return None
+    return files[0] if name == "mnist" else files[0].parent
+
+
+def _remove_parts(name):
+    """Keras leaves what came of a download that broke off, and may later take it for the file."""
+    for file in _keras_files(name):
+        file.unlink(missing_ok=True)
 
 
 def _what_to_do(name, reason):

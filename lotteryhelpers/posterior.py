@@ -2,7 +2,6 @@
 
 import dataclasses
 import functools
-import io
 import json
 
 import numpy as np
@@ -127,7 +126,7 @@ class BayesianRun:
 
             epochs = [int(e) if e == int(e) else float(e) for e in arrays["epochs"]]
             snapshots = {epoch: part(f"at{i}") for i, epoch in enumerate(epochs)}
-            history = pd.read_json(io.StringIO(str(arrays["history"])), precise_float=True)
+            history = pd.DataFrame(json.loads(str(arrays["history"])))
             return cls(part("initial"), part("final"), snapshots, history)
 
         return read_npz(path, build)
@@ -252,7 +251,9 @@ def train_bayesian(
 def check_fits(initial, dataset):
     """Raise unless the posterior's network reads this dataset's images and tells its classes."""
     if not isinstance(initial, Posterior):
-        raise ValueError(f"initial is a {type(initial).__name__}; it must be a Posterior, such as run.initial")
+        raise ValueError(
+            f"initial is a {type(initial).__name__}; it must be a Posterior, such as run.initial"
+        )
     ends, needed = (initial.sizes[0], initial.sizes[-1]), (dataset.train.images.shape[1], dataset.num_classes)
     if ends != needed:
         raise ValueError(f"initial has {ends} (inputs, classes), but {dataset.name} needs {needed}")

@@ -92,7 +92,9 @@ def train_ticket(dataset, initial, masks, config):
 
         label = "dense network" if masks is None else "masked network"
         history = train(trainer, dataset, config, watch=watch, label=label)
-        weights = tuple(layer.mean_kernel.numpy() for layer in network.layers)
+        weights = tuple(
+            np.where(m, a.kernel, np.float32(0)) for m, a in zip(kept, network.layers, strict=True)
+        )
         biases = tuple(layer.bias.numpy() for layer in network.layers)
         test_accuracy = float(trainer.evaluate(*dataset.test.tensors)[1])
     return TicketRun(history, weights, biases, kept, test_accuracy, best["step"], best["accuracy"])

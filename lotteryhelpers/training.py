@@ -73,7 +73,9 @@ def check_positive(name, value, *, or_zero=False):
     """Raise a ValueError that names the argument unless it is a finite number above zero."""
     good = isinstance(value, int | float | np.number) and math.isfinite(value)
     if not good or value < 0 or (value == 0 and not or_zero):
-        raise ValueError(f"{name}={value!r} must be a finite number {'of at least' if or_zero else 'above'} 0")
+        raise ValueError(
+            f"{name}={value!r} must be a finite number {'of at least' if or_zero else 'above'} 0"
+        )
 
 
 def batch_order(num_images, batch_size, seed, epoch):

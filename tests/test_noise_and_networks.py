@@ -54,7 +54,9 @@ def test_noise_differs_by_step_stream_layer_and_seed_and_repeats_else():
     base = draw(noise.standard_normal, [9, 7])
     assert np.array_equal(base, draw(noise.standard_normal, [9, 7]))
     for other in ({"step": 2}, {"stream": 1}, {"key": (5, 1)}, {"key": (6, 0)}):
-        assert abs(np.corrcoef(base.ravel(), draw(noise.standard_normal, [9, 7], **other).ravel())[0, 1]) < 0.6
+        assert (
+            abs(np.corrcoef(base.ravel(), draw(noise.standard_normal, [9, 7], **other).ravel())[0, 1]) < 0.6
+        )
 
 
 def tfp_twin(layer, normals, input_signs, output_signs, monkeypatch, images):

@@ -1,0 +1,335 @@
+"""Seeds, masks, histories, snapshots, compilation, kept results, and what must be refused."""
+
+import dataclasses
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+
+import lotteryhelpers as lh
+from lotteryhelpers import storage
+
+QUICK = lh.TrainConfig(epochs=2, batch_size=64, learning_rate=3e-3, seed=3)
+SMALL = {"hidden": (32, 16), "kl_weight": 0.1}
+
+
+def same(one, other):
+    return all(np.array_equal(a, b) for a, b in zip(one, other, strict=True))
+
+
+def random_masks(run, density, seed=0):
+    rng = np.random.default_rng(seed)
+    return lh.keep_fraction([rng.random(m.shape) for m in run.initial.means], density)
+
+
+RUN_ELSEWHERE = """
+import sys, numpy as np, lotteryhelpers as lh
+digits = lh.load_dataset("digits")
+config = lh.TrainConfig(epochs=2, batch_size=64, learning_rate=3e-3, seed=int(sys.argv[1]))
+run = lh.train_bayesian(digits, config, hidden=(32, 16), kl_weight=0.1)
+ticket = lh.train_ticket(digits, run.initial, lh.variance_masks(run.final, lh.variance_quantile(run.final, 0.5)), config)
+np.savez(sys.argv[2], *run.final.means, *run.final.stddevs, *ticket.weights)
+"""
+
+
+def test_same_seed_same_run_in_two_processes_other_seed_other_run(digits, tmp_path):
+    paths = [tmp_path / f"{i}.npz" for i in range(3)]
+    for seed, path in zip((3, 3, 4), paths, strict=True):
+        subprocess.run([sys.executable, "-c", RUN_ELSEWHERE, str(seed), str(path)], check=True)
+    first, second, other = (list(np.load(path).values()) for path in paths)
+    assert len(first) == 9 and same(first, second)
+    assert not any(np.array_equal(a, b) for a, b in zip(first, other, strict=True))
+    here = lh.train_bayesian(digits, QUICK, **SMALL)  # and after other trainings in this process
+    assert same(here.final.means, first[:3])
+
+
+def test_layers_of_equal_shape_start_different_in_kernels_and_biases():
+    for initializer in ("normal", "glorot"):
+        start = lh.draw_initial((30, 30, 30, 30), seed=0, initializer=initializer)
+        for arrays in (start.means, start.stddevs) + ((start.biases,) if initializer == "normal" else ()):
+            assert abs(np.corrcoef(arrays[0].ravel(), arrays[1].ravel())[0, 1]) < 0.6
+            assert not np.array_equal(arrays[1], arrays[2])
+
+
+def test_the_start_is_tfps_default_or_glorots():
+    normal = lh.draw_initial((784, 300, 100, 10), seed=0)
+    assert [m.std() for m in normal.means] == pytest.approx([0.1] * 3, rel=0.1)
+    assert normal.stddevs[0].mean() == pytest.approx(np.log1p(np.exp(-3)), rel=0.01)
+    assert normal.biases[0].std() == pytest.approx(0.1, rel=0.2)
+    glorot = lh.draw_initial((784, 300, 100, 10), seed=0, initializer="glorot")
+    assert glorot.means[0].std() == pytest.approx(np.sqrt(2 / 1084), rel=0.02)
+    assert not any(b.any() for b in glorot.biases)
+
+
+def test_pruned_weights_are_bitwise_zero_and_the_others_are_trained(digits, small_run):
+    masks = random_masks(small_run, 0.3)
+    ticket = lh.train_ticket(digits, small_run.initial, masks, QUICK)
+    for weights, mask, start in zip(ticket.weights, masks, small_run.initial.means, strict=True):
+        assert not weights[~mask].view(np.uint32).any()
+        assert (weights[mask] != start[mask]).mean() > 0.7  # dead pixels' weights and dead units' stay
+    assert ticket.density == lh.density(masks)
+    weights_before = [w.copy() for w in ticket.weights]
+    ticket.network.fit(digits.train.images, digits.train.labels, verbose=0)  # a reader trains on, in Keras
+    for layer, mask, before in zip(ticket.network.layers, masks, weights_before, strict=True):
+        assert not layer.mean_kernel.numpy()[~mask].any()
+        assert not np.array_equal(layer.mean_kernel.numpy(), before)
+
+
+def test_all_ones_is_the_dense_network_and_another_mask_is_not(digits, small_run):
+    dense = lh.train_ticket(digits, small_run.initial, None, QUICK)
+    ones = lh.train_ticket(
+        digits, small_run.initial, [np.ones(m.shape) for m in small_run.final.means], QUICK
+    )
+    half = lh.train_ticket(digits, small_run.initial, random_masks(small_run, 0.5), QUICK)
+    assert same(dense.weights, ones.weights) and dense.history.equals(ones.history)
+    assert not dense.history.equals(half.history)
+
+
+def test_a_masked_bayesian_network_has_no_pruned_weights(digits, small_run):
+    masks = random_masks(small_run, 0.4)
+    run = lh.train_bayesian(digits, QUICK, initial=small_run.initial, masks=masks, kl_weight=0.1)
+    for mean, stddev, mask in zip(run.final.means, run.final.stddevs, masks, strict=True):
+        assert not mean[~mask].any() and not stddev[~mask].any()
+        assert (stddev[mask] > 0).all() and mean[mask].any()
+    whole = lh.train_bayesian(digits, QUICK, initial=small_run.initial, kl_weight=0.1)
+    assert run.history.kl.iloc[0] < 0.6 * whole.history.kl.iloc[0]
+
+
+def test_history_and_snapshots(digits, small_run):
+    columns = ["step", "epoch", "loss", "accuracy", "validation_loss", "validation_accuracy"]
+    assert list(small_run.history.columns) == [*columns, "nll", "kl"]
+    assert list(small_run.history.step) == [19, 38, 57, 76] and small_run.history.epoch.iloc[-1] == 4
+    assert list(small_run.snapshots) == [0, 0.5, 2]
+    assert small_run.snapshots[0] is small_run.initial
+    two_epochs = lh.train_bayesian(digits, QUICK, **SMALL)
+    assert same(two_epochs.final.means, small_run.snapshots[2].means)
+    ticket = lh.train_ticket(digits, small_run.initial, None, dataclasses.replace(QUICK, evaluate_every=15))
+    assert list(ticket.history.columns) == columns and list(ticket.history.step) == [15, 30, 38]
+    best = ticket.history.loc[ticket.history.validation_loss.idxmin()]
+    assert ticket.best_step == best.step
+    once = lh.train_ticket(digits, small_run.initial, None, QUICK)
+    assert same(once.weights, ticket.weights)  # evaluating more often changes nothing
+    mean_loss = np.average(ticket.history.loss, weights=[15, 15, 8])
+    assert mean_loss == pytest.approx(np.average(once.history.loss, weights=[19, 19]), rel=1e-5)
+
+
+def test_test_accuracy_at_best_is_that_of_the_best_validation_step(digits, small_run):
+    longer = dataclasses.replace(QUICK, epochs=12, learning_rate=0.02)
+    ticket = lh.train_ticket(digits, small_run.initial, None, longer)
+    assert ticket.best_step < ticket.history.step.iloc[-1]  # else this shows nothing
+    cut = dataclasses.replace(longer, epochs=ticket.best_step // 19)
+    assert ticket.test_accuracy_at_best == lh.train_ticket(digits, small_run.initial, None, cut).test_accuracy
+
+
+COUNT_COMPILATIONS = """
+import dataclasses, glob, sys, numpy as np, lotteryhelpers as lh
+digits = lh.load_dataset("digits")
+config = lh.TrainConfig(epochs=2, batch_size=64)
+def compiled():
+    return len(glob.glob(sys.argv[1] + "/*before_optimizations.txt"))
+counts = [compiled()]
+run = lh.train_bayesian(digits, config, hidden=(32, 16))
+lh.train_ticket(digits, run.initial, None, config)
+counts.append(compiled())
+other = dataclasses.replace(config, seed=5, learning_rate=1e-2, epochs=1, evaluate_every=7)
+for density in (0.5, 0.2):
+    masks = lh.keep_fraction(lh.CRITERIA["variance"](run), density)
+    lh.train_ticket(digits, run.initial, masks, other)
+    lh.train_bayesian(digits, other, initial=run.initial, masks=masks, prior_stddev=0.3, kl_weight=0.5, snapshots=(0.3,))
+counts.append(compiled())
+print(counts)
+"""
+
+
+def test_another_mask_seed_rate_or_interval_compiles_nothing_again(tmp_path):
+    """XLA writes a file for each program that it compiles."""
+    environment = os.environ | {"XLA_FLAGS": f"--xla_dump_to={tmp_path}"}
+    command = [sys.executable, "-c", COUNT_COMPILATIONS, str(tmp_path)]
+    printed = subprocess.run(command, env=environment, check=True, capture_output=True, text=True).stdout
+    before, first, after = json.loads(printed.splitlines()[-1])
+    assert first - before >= 4  # an epoch and an evaluation, twice
+    assert after == first
+
+
+def test_a_loss_that_is_not_finite_stops_the_run_and_says_where(digits, small_run):
+    too_fast = dataclasses.replace(QUICK, learning_rate=1e30)
+    with pytest.raises(FloatingPointError, match=r"not finite at step [2-9] of 38; learning_rate=1e\+30"):
+        lh.train_ticket(digits, small_run.initial, None, too_fast)
+    with pytest.raises(FloatingPointError, match="not finite at step"):
+        lh.train_bayesian(digits, too_fast, **SMALL)
+    again = lh.train_bayesian(digits, QUICK, **SMALL)  # the trainer is none the worse for it
+    assert same(again.final.means, small_run.snapshots[2].means)
+
+
+@pytest.mark.parametrize(
+    "changes, message",
+    [
+        ({"epochs": 0}, "epochs=0 must be an integer of at least 1"),
+        ({"epochs": 1.5}, "epochs=1.5 must be"),
+        ({"batch_size": 0}, "batch_size=0 must be"),
+        ({"learning_rate": 0.0}, "learning_rate=0.0 must be a finite number above 0"),
+        ({"learning_rate": float("nan")}, "learning_rate=nan must be"),
+        ({"seed": -1}, "seed=-1 must be an integer from 0"),
+        ({"seed": 2**31}, "seed=2147483648 must be"),
+        ({"evaluate_every": 0}, "evaluate_every=0 must be"),
+    ],
+)
+def test_bad_configurations_are_named(changes, message):
+    with pytest.raises(ValueError, match=message):
+        lh.TrainConfig(**{"epochs": 1} | changes)
+
+
+@pytest.mark.parametrize(
+    "options, message",
+    [
+        ({"prior_stddev": 0}, "prior_stddev=0 must be a finite number above 0"),
+        ({"kl_weight": -1}, "kl_weight=-1 must be a finite number of at least 0"),
+        ({"initializer": "zeros"}, "initializer='zeros' must be 'normal' or 'glorot'"),
+        ({"hidden": (300, 0)}, r"hidden=\(300, 0\) must be a tuple of unit counts"),
+        ({"hidden": ()}, r"hidden=\(\) must be"),
+        ({"snapshots": (3,)}, "snapshots has epoch 3, but the training ends after 2"),
+        ({"snapshots": (-1,)}, "snapshots=-1 must be"),
+        ({"initial": "start"}, "initial is a str; it must be a Posterior"),
+        ({"initial": lh.draw_initial((5, 10), 0)}, r"initial has \(5, 10\) .* but digits needs \(64, 10\)"),
+        ({"masks": [np.ones((64, 10))]}, r"masks have shapes \[\(64, 10\)\]; the weights have \[\(64, 300\)"),
+    ],
+)
+def test_bad_arguments_of_the_bayesian_training_are_named(options, message, digits):
+    with pytest.raises(ValueError, match=message):
+        lh.train_bayesian(digits, QUICK, **options)
+
+
+def test_bad_arguments_of_tickets_are_named(digits, small_run):
+    shapes = [m.shape for m in small_run.final.means]
+    with pytest.raises(ValueError, match="batch_size=1258 is larger than the 1257 training images"):
+        lh.train_ticket(digits, small_run.initial, None, lh.TrainConfig(1, batch_size=1258))
+    with pytest.raises(ValueError, match="masks have shapes"):
+        lh.train_ticket(digits, small_run.initial, [np.ones(s[::-1], bool) for s in shapes], QUICK)
+    with pytest.raises(ValueError, match="masks hold values other than True and False in layer 1"):
+        lh.train_ticket(digits, small_run.initial, [np.full(s, 0.5) for s in shapes], QUICK)
+    with pytest.raises(ValueError, match="initial is a BayesianRun; it must be a Posterior"):
+        lh.train_ticket(digits, small_run, None, QUICK)
+    with pytest.raises(ValueError, match="needs 2 pairs or more"):
+        lh.paired_interval([1.0], [2.0])
+
+
+def test_posteriors_and_runs_come_back_from_disk_as_they_were(small_run, tmp_path):
+    small_run.final.save(tmp_path / "posterior.npz")
+    back = lh.Posterior.load(tmp_path / "posterior.npz")
+    assert same(back.means + back.stddevs + back.biases,
+                small_run.final.means + small_run.final.stddevs + small_run.final.biases)  # fmt: skip
+    small_run.save(tmp_path / "run.npz")
+    run = lh.BayesianRun.load(tmp_path / "run.npz")
+    assert run.history.equals(small_run.history) and list(run.snapshots) == list(small_run.snapshots)
+    assert same(run.snapshots[0.5].stddevs, small_run.snapshots[0.5].stddevs)
+    np.load(tmp_path / "run.npz", allow_pickle=False)["history"]
+
+
+@pytest.mark.parametrize(
+    "spoil, message",
+    [
+        (lambda p: p.write_bytes(p.read_bytes()[:-300]), "is not a whole npz file"),
+        (lambda p: p.write_bytes(b""), "is not a whole npz file"),
+        (lambda p: p.write_text("hello"), "is not a whole npz file"),
+        (lambda p: np.savez(p, means_0=np.ones((2, 2))), "these are not a posterior's arrays"),
+        (lambda p: np.savez(p, a=np.array([{}])), "is not a whole npz file"),
+        (lambda p: np.savez(p, means_0=np.ones((2, 2)), stddevs_0=-np.ones((2, 2)), biases_0=np.ones(2)),
+         "stddevs holds negative values"),
+        (lambda p: np.savez(p, means_0=np.ones((2, 2)), stddevs_0=np.ones((2, 3)), biases_0=np.ones(2)),
+         "stddevs have shapes"),
+        (lambda p: np.savez(p, means_0=np.full((2, 2), np.nan), stddevs_0=np.ones((2, 2)), biases_0=np.ones(2)),
+         "means holds values that are not finite"),
+    ],
+)  # fmt: skip
+def test_files_that_are_no_posterior_are_refused_by_name(spoil, message, small_run, tmp_path):
+    path = tmp_path / "posterior.npz"
+    small_run.final.save(path)
+    spoil(path)
+    with pytest.raises(ValueError, match=rf"posterior\.npz.*{message}"):
+        lh.Posterior.load(path)
+    with pytest.raises(FileNotFoundError, match="there is no file"):
+        lh.Posterior.load(tmp_path / "other.npz")
+
+
+def test_a_kept_run_is_loaded_and_anything_else_is_trained(digits, monkeypatch, recwarn):
+    trained = []
+    monkeypatch.setattr(
+        "lotteryhelpers.posterior.train_bayesian",
+        lambda *a, **k: trained.append(k) or lh.train_bayesian(*a, **k),
+    )
+    first = lh.load_or_train_bayesian(digits, QUICK, **SMALL)
+    again = lh.load_or_train_bayesian(digits, QUICK, **SMALL)
+    assert len(trained) == 1 and same(first.final.stddevs, again.final.stddevs)
+    lh.load_or_train_bayesian(digits, dataclasses.replace(QUICK, seed=4), **SMALL)
+    lh.load_or_train_bayesian(digits, QUICK, **SMALL | {"kl_weight": 0.2})
+    lh.load_or_train_bayesian(digits, QUICK, **SMALL, initial=first.initial)
+    lh.load_or_train_bayesian(lh.load_dataset("digits", num_train=500), QUICK, **SMALL)
+    monkeypatch.setattr("importlib.metadata.version", lambda name: "0.0.other")
+    lh.load_or_train_bayesian(digits, QUICK, **SMALL)
+    assert len(trained) == 6
+    assert len(list(storage.cache_folder().iterdir())) == 6
+    assert not recwarn.list
+    newest = max(storage.cache_folder().iterdir(), key=lambda p: p.stat().st_mtime_ns)
+    newest.write_bytes(newest.read_bytes()[:1000])
+    with pytest.warns(UserWarning, match="a kept result is made again: .* is not a whole npz file"):
+        lh.load_or_train_bayesian(digits, QUICK, **SMALL)
+    assert len(trained) == 7
+
+
+INTERRUPTED = """
+import lotteryhelpers as lh
+digits = lh.load_dataset("digits")
+lh.load_or_train_bayesian(digits, lh.TrainConfig(1, 64), hidden=(32, 16))
+print("started", flush=True)
+lh.load_or_train_bayesian(digits, lh.TrainConfig(1_000_000, 64), hidden=(32, 16))
+"""
+
+
+def test_an_interrupted_training_leaves_only_whole_files(digits):
+    process = subprocess.Popen([sys.executable, "-c", INTERRUPTED], stdout=subprocess.PIPE,
+                               stderr=subprocess.PIPE, text=True)  # fmt: skip
+    assert process.stdout.readline() == "started\n"
+    time.sleep(2)
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode != 0 and "KeyboardInterrupt" in errors
+    (kept,) = storage.cache_folder().iterdir()
+    assert len(lh.BayesianRun.load(kept).history) == 1
+    lh.load_or_train_bayesian(digits, lh.TrainConfig(2, 64), hidden=(32, 16))
+
+
+def test_an_interrupted_save_leaves_what_was_there(small_run, tmp_path, monkeypatch):
+    path = tmp_path / "posterior.npz"
+    small_run.initial.save(path)
+    before = path.read_bytes()
+
+    def interrupted(file, **arrays):
+        file.write(b"half of it")
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(np, "savez", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        small_run.final.save(path)
+    assert path.read_bytes() == before and list(tmp_path.iterdir()) == [path]
+
+
+def test_an_interruption_within_this_process_spoils_nothing(digits, small_run, monkeypatch):
+    trainer = lh.posterior.trainer_for(lh.networks.Flipout, (64, 32, 16, 10))
+    evaluate, calls = trainer.evaluate, []
+
+    def interrupt(*arguments):
+        calls.append(1)
+        if len(calls) == 2:
+            raise KeyboardInterrupt
+        return evaluate(*arguments)
+
+    monkeypatch.setattr(trainer, "evaluate", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        lh.train_bayesian(digits, dataclasses.replace(QUICK, seed=11), **SMALL)
+    monkeypatch.undo()
+    assert same(lh.train_bayesian(digits, QUICK, **SMALL).final.means, small_run.snapshots[2].means)
