@@ -6,6 +6,7 @@ import_tensorflow()
 
 from importlib.metadata import version
 
+from lotteryhelpers.bayesian import draw_initial, load_or_train_bayesian, train_bayesian
 from lotteryhelpers.data import Dataset, load_dataset
 from lotteryhelpers.masks import (
     CRITERIA,
@@ -17,8 +18,7 @@ from lotteryhelpers.masks import (
 )
 from lotteryhelpers.networks import mean_logits
 from lotteryhelpers.plots import COLORS, LAYER_COLORS, plot_curves, show_mask, show_pixels, use_style
-from lotteryhelpers.posterior import BayesianRun, Posterior, draw_initial, train_bayesian
-from lotteryhelpers.storage import load_or_train_bayesian
+from lotteryhelpers.posterior import BayesianRun, Posterior
 from lotteryhelpers.tickets import TicketRun, paired_interval, train_ticket
 from lotteryhelpers.training import Recipe, TrainConfig, recipe
 

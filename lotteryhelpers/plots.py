@@ -15,7 +15,7 @@ COLORS = {
     "magnitude": "#cc78bc",
     "nll": "#56b4e9",
     "kl": "#ca9161",
-    "accuracy": "#56b4e9",
+    "accuracy": "#de8f05",
 }
 DASHES = {"dense": "-", "variance": "-", "inverted": "--", "random": ":", "snr": "-.", "magnitude": "--"}
 LAYER_COLORS = sns.color_palette("viridis", 4)[:3]

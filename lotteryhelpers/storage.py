@@ -1,14 +1,11 @@
-"""Results on disk: whole files or none, no pickle, and one call that keeps a long training."""
+"""Results on disk: whole files or none, and no pickle."""
 
 import contextlib
 import dataclasses
 import hashlib
-import importlib.metadata
-import json
 import os
 import pathlib
 import tempfile
-import warnings
 import zipfile
 import zlib
 
@@ -58,35 +55,13 @@ def cache_folder():
     return pathlib.Path(named or platformdirs.user_cache_dir("lotteryhelpers", appauthor=False))
 
 
-def _describe(value):
+def describe(value):
     """Something JSON can hold that changes whenever the value does."""
     if dataclasses.is_dataclass(value):
-        return {f.name: _describe(getattr(value, f.name)) for f in dataclasses.fields(value)}
+        return {f.name: describe(getattr(value, f.name)) for f in dataclasses.fields(value)}
     if isinstance(value, np.ndarray):
         digest = hashlib.blake2b(np.ascontiguousarray(value), digest_size=16).hexdigest()
         return [value.dtype.str, value.shape, digest]
     if isinstance(value, list | tuple):
-        return [_describe(v) for v in value]
+        return [describe(v) for v in value]
     return value.item() if isinstance(value, np.generic) else value
-
-
-def load_or_train_bayesian(dataset, config, **options):
-    """``train_bayesian(dataset, config, **options)``, or what it gave when it was last asked the same.
-
-    A result is kept in :func:`cache_folder` under a hash of the dataset's contents, the configuration, the
-    options and this package's version. A kept file that can't be read is reported and made again.
-    """
-    from lotteryhelpers.posterior import BayesianRun, train_bayesian
-
-    asked = {"config": _describe(config), "options": {k: _describe(v) for k, v in options.items()}}
-    asked |= {"data": dataset.fingerprint, "version": importlib.metadata.version("lotteryhelpers")}
-    key = hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()[:20]
-    path = cache_folder() / f"bayesian-{dataset.name}-{key}.npz"
-    if path.exists():
-        try:
-            return BayesianRun.load(path)
-        except ValueError as error:
-            warnings.warn(f"a kept result is made again: {error}", stacklevel=2)
-    run = train_bayesian(dataset, config, **options)
-    run.save(path)
-    return run

@@ -9,9 +9,9 @@ import scipy.stats
 import tensorflow as tf
 import tf_keras
 
+from lotteryhelpers.bayesian import check_fits
 from lotteryhelpers.masks import check_masks, density
 from lotteryhelpers.networks import MaskedDense, build_network
-from lotteryhelpers.posterior import check_fits
 from lotteryhelpers.training import train, trainer_for
 
 
@@ -85,13 +85,13 @@ def train_ticket(dataset, initial, masks, config):
         network = trainer.network
         _put_weights(network, initial.means, initial.biases, kept)
 
-        def watch(step, validation_loss):
+        def note_best(step, validation_loss):
             if validation_loss < best["loss"]:
                 accuracy = float(trainer.evaluate(*dataset.test.tensors)[1])
                 best.update(loss=validation_loss, step=step, accuracy=accuracy)
 
         label = "dense network" if masks is None else "masked network"
-        history = train(trainer, dataset, config, watch=watch, label=label)
+        history = train(trainer, dataset, config, on_evaluation=note_best, label=label)
         weights = tuple(
             np.where(m, a.kernel, np.float32(0)) for m, a in zip(kept, network.layers, strict=True)
         )

@@ -94,6 +94,7 @@ class Trainer:
         self.variables = self.network.trainable_variables
         self.optimizer = tf_keras.optimizers.Adam()
         self.optimizer.build(self.variables)
+        self.bayesian = hasattr(layer_class, "kl")
         self.lock = threading.Lock()
 
     @tf.function(jit_compile=True)
@@ -111,7 +112,7 @@ class Trainer:
             with tf.GradientTape() as tape:
                 logits = self.network(x, training=True)
                 nll = tf.reduce_mean(tf.nn.sparse_softmax_cross_entropy_with_logits(y, logits))
-                kl = tf.add_n(self.network.losses) if self.network.losses else 0.0
+                kl = tf.add_n(self.network.losses) if self.bayesian else 0.0
                 loss = nll + kl_scale * kl
             gradients = tape.gradient(loss, self.variables)
             self.optimizer.apply_gradients(zip(gradients, self.variables, strict=True))
@@ -126,7 +127,7 @@ class Trainer:
         """Mean loss (nats), accuracy (0 to 1) with the weights at their means, and the KL (nats) or 0."""
         logits = mean_logits(self.network, images)
         loss = tf.reduce_mean(tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits))
-        kl = sum((layer.kl() for layer in self.network.layers if hasattr(layer, "kl")), start=0.0)
+        kl = tf.add_n([layer.kl() for layer in self.network.layers]) if self.bayesian else 0.0
         return loss, tf.reduce_mean(tf.cast(_correct(logits, labels), tf.float32)), kl
 
     def reset(self, learning_rate):
@@ -146,7 +147,9 @@ def trainer_for(layer_class, sizes):
     return Trainer(layer_class, sizes)
 
 
-def train(trainer, dataset, config, *, kl_weight=0.0, watch=None, watch_steps=(), label="training"):
+def train(
+    trainer, dataset, config, *, kl_weight=0.0, on_evaluation=None, at_step=None, steps=(), label="training"
+):  # fmt: skip
     """Train a network whose start was put into ``trainer.network``; the caller holds ``trainer.lock``.
 
     Args:
@@ -154,9 +157,9 @@ def train(trainer, dataset, config, *, kl_weight=0.0, watch=None, watch_steps=()
         dataset: a ``Dataset``.
         config: a :class:`TrainConfig`.
         kl_weight: the KL's weight; it is divided by the number of training images.
-        watch: ``watch(step, validation_loss)``, called after each evaluation, and without a loss at
-            each of ``watch_steps`` (the weights are those after so many steps).
-        watch_steps: steps at which to stop for ``watch``; 0 is before the first.
+        on_evaluation: ``on_evaluation(step, validation_loss)`` is called after each evaluation.
+        at_step: ``at_step(step)`` is called after each of ``steps``.
+        steps: step numbers from 1.
         label: what the progress bar says.
 
     Returns:
@@ -172,26 +175,24 @@ def train(trainer, dataset, config, *, kl_weight=0.0, watch=None, watch_steps=()
     num_images = len(dataset.train.labels)
     if config.batch_size > num_images:
         raise ValueError(f"batch_size={config.batch_size} is larger than the {num_images} training images")
-    steps = num_images // config.batch_size
-    last, every = steps * config.epochs, config.evaluate_every or steps
-    stops = sorted({*range(every, last, every), *range(steps, last, steps), last, *watch_steps} - {0})
+    an_epoch = num_images // config.batch_size
+    last, every = an_epoch * config.epochs, config.evaluate_every or an_epoch
+    stops = sorted({*range(every, last, every), *range(an_epoch, last, an_epoch), last, *steps})
     trainer.reset(config.learning_rate)
-    if 0 in watch_steps:
-        watch(0, None)
 
     rows, sums, done, seen = [], np.zeros(2), 0, 0
     bar = tqdm(total=last, desc=label, unit="step", delay=2, mininterval=0.5, leave=False)
     with bar:
         for stop in stops:
-            epoch = done // steps
-            if done % steps == 0:
+            epoch = done // an_epoch
+            if done % an_epoch == 0:
                 order = tf.constant(batch_order(num_images, config.batch_size, config.seed, epoch))
-            first = tf.constant(done - epoch * steps)
+            first = tf.constant(done - epoch * an_epoch)
             kl_scale = tf.constant(kl_weight / num_images, tf.float32)
             *new, bad = trainer.run_steps(images, labels, order, first, first + (stop - done), kl_scale)
             if bad >= 0:
                 raise FloatingPointError(
-                    f"the training loss is not finite at step {epoch * steps + int(bad) + 1} of {last}; "
+                    f"the training loss is not finite at step {epoch * an_epoch + int(bad) + 1} of {last}; "
                     f"learning_rate={config.learning_rate} may be too large, or the start not finite"
                 )
             sums += np.array(new, np.float64)
@@ -202,14 +203,14 @@ def train(trainer, dataset, config, *, kl_weight=0.0, watch=None, watch_steps=()
                 if not math.isfinite(validation_loss):
                     raise FloatingPointError(f"the validation loss is not finite after step {done} of {last}")
                 nll, accuracy = sums / (done - seen)
-                row = {"step": done, "epoch": done / steps, "loss": nll, "accuracy": accuracy}
+                row = {"step": done, "epoch": done / an_epoch, "loss": nll, "accuracy": accuracy}
                 row |= {"validation_loss": validation_loss, "validation_accuracy": validation_accuracy}
-                if trainer.network.losses:
+                if trainer.bayesian:
                     row |= {"loss": nll + kl_weight * kl / num_images, "nll": nll, "kl": kl / num_images}
                 rows.append(row)
                 sums, seen = np.zeros(2), done
-                if watch:
-                    watch(done, validation_loss)
-            if done in watch_steps:
-                watch(done, None)
+                if on_evaluation:
+                    on_evaluation(done, validation_loss)
+            if done in steps:
+                at_step(done)
     return pd.DataFrame(rows)

@@ -259,7 +259,7 @@ def test_files_that_are_no_posterior_are_refused_by_name(spoil, message, small_r
 def test_a_kept_run_is_loaded_and_anything_else_is_trained(digits, monkeypatch, recwarn):
     trained = []
     monkeypatch.setattr(
-        "lotteryhelpers.posterior.train_bayesian",
+        "lotteryhelpers.bayesian.train_bayesian",
         lambda *a, **k: trained.append(k) or lh.train_bayesian(*a, **k),
     )
     first = lh.load_or_train_bayesian(digits, QUICK, **SMALL)
@@ -319,7 +319,7 @@ def test_an_interrupted_save_leaves_what_was_there(small_run, tmp_path, monkeypa
 
 
 def test_an_interruption_within_this_process_spoils_nothing(digits, small_run, monkeypatch):
-    trainer = lh.posterior.trainer_for(lh.networks.Flipout, (64, 32, 16, 10))
+    trainer = lh.training.trainer_for(lh.networks.Flipout, (64, 32, 16, 10))
     evaluate, calls = trainer.evaluate, []
 
     def interrupt(*arguments):

@@ -1,0 +1,135 @@
+"""The training of the Bayesian network, and the call that keeps its result on disk."""
+
+import hashlib
+import importlib.metadata
+import json
+import warnings
+
+import numpy as np
+
+from lotteryhelpers.masks import check_masks
+from lotteryhelpers.networks import EPSILON, Flipout
+from lotteryhelpers.posterior import BayesianRun, Posterior, put_posterior, take_posterior
+from lotteryhelpers.storage import cache_folder, describe
+from lotteryhelpers.training import check_positive, train, trainer_for
+
+
+def draw_initial(sizes, seed, initializer="normal"):
+    """A start for training: every layer, kernels and biases, from its own seeded generator.
+
+    Args:
+        sizes: (inputs, hidden units ..., classes).
+        seed: int of at least 0.
+        initializer: ``"normal"``, TFP's own: means and biases N(0, 0.1^2), deviations softplus(rho) with
+            rho ~ N(-3, 0.1^2); or ``"glorot"``: means normal with variance 2 / (inputs + units) (Glorot &
+            Bengio 2010, eq. 12), biases zero, the deviations as before.
+    """
+    if initializer not in ("normal", "glorot"):
+        raise ValueError(f"initializer={initializer!r} must be 'normal' or 'glorot'")
+    means, stddevs, biases = [], [], []
+    for layer, (inputs, units) in enumerate(zip(sizes, sizes[1:], strict=False)):
+        rng = np.random.default_rng([seed, layer, 2])
+        spread = 0.1 if initializer == "normal" else np.sqrt(2 / (inputs + units))
+        means.append(rng.normal(0, spread, (inputs, units)))
+        stddevs.append(np.logaddexp(0, rng.normal(-3, 0.1, (inputs, units))))
+        biases.append(rng.normal(0, 0.1, units) if initializer == "normal" else np.zeros(units))
+    return Posterior(means, stddevs, biases)
+
+
+def train_bayesian(
+    dataset, config, *, initial=None, prior_stddev=1.0, kl_weight=1.0, initializer="normal",
+    hidden=(300, 100), masks=None, snapshots=(),
+):  # fmt: skip
+    """Fit a Gaussian to every weight by maximising the ELBO with Flipout gradients.
+
+    The loss is NLL + kl_weight * KL / N, N the number of training images (Blundell et al. 2015, eq. 2;
+    gradients by Wen et al. 2018, eq. 4).
+
+    Args:
+        dataset: a ``Dataset``.
+        config: a ``TrainConfig``.
+        initial: the Posterior to start from; None draws one, see :func:`draw_initial`.
+        prior_stddev: standard deviation of every kept weight's N(0, .) prior.
+        kl_weight: 1 is the ELBO; 0 leaves the prior out.
+        initializer: ``"normal"`` or ``"glorot"``; not used when ``initial`` is given.
+        hidden: the hidden layers' units; not used when ``initial`` is given.
+        masks: bool ``[inputs, units]`` a layer, True = kept; pruned weights are zero, in mean and
+            deviation, and have no part in the KL.
+        snapshots: epochs (0 and fractions too) after which to keep the Posterior.
+
+    Returns:
+        A :class:`BayesianRun`.
+
+    Raises:
+        ValueError: names the argument, its value and what would be right.
+        FloatingPointError: the loss is not finite; says at which step.
+    """
+    check_positive("prior_stddev", prior_stddev)
+    check_positive("kl_weight", kl_weight, or_zero=True)
+    inputs, classes = dataset.train.images.shape[1], dataset.num_classes
+    if initial is None:
+        if not hidden or not all(isinstance(n, int | np.integer) and n > 0 for n in hidden):
+            raise ValueError(f"hidden={hidden!r} must be a tuple of unit counts above 0, such as (300, 100)")
+        initial = draw_initial((inputs, *hidden, classes), config.seed, initializer)
+    check_fits(initial, dataset)
+    masks = check_masks(masks, initial.means)
+    initial = Posterior(
+        [np.where(m, a, 0) for m, a in zip(masks, initial.means, strict=True)],
+        [np.where(m, a, 0) for m, a in zip(masks, initial.stddevs, strict=True)],
+        initial.biases,
+    )
+    if any((s[m] <= EPSILON).any() for s, m in zip(initial.stddevs, masks, strict=True)):
+        raise ValueError("initial.stddevs holds zeros where the masks keep; training needs all above 0")
+    steps_per_epoch = len(dataset.train.labels) // config.batch_size
+    for epoch in snapshots:
+        check_positive("snapshots", epoch, or_zero=True)
+        if epoch > config.epochs:
+            raise ValueError(f"snapshots has epoch {epoch}, but the training ends after {config.epochs}")
+    step_of = {epoch: round(epoch * steps_per_epoch) for epoch in snapshots}
+
+    kept = {0: initial}
+    trainer = trainer_for(Flipout, initial.sizes)
+    with trainer.lock:
+        network = trainer.network
+        put_posterior(network, initial, masks, prior_stddev=prior_stddev, seed=config.seed)
+
+        def keep(step):
+            kept[step] = take_posterior(network)
+
+        history = train(
+            trainer, dataset, config, kl_weight=kl_weight, at_step=keep, steps={*step_of.values()} - {0},
+            label="Bayesian network",
+        )  # fmt: skip
+        final = take_posterior(network)
+    return BayesianRun(initial, final, {epoch: kept[step] for epoch, step in step_of.items()}, history)
+
+
+def check_fits(initial, dataset):
+    """Raise unless the posterior's network reads this dataset's images and tells its classes."""
+    if not isinstance(initial, Posterior):
+        raise ValueError(
+            f"initial is a {type(initial).__name__}; it must be a Posterior, such as run.initial"
+        )
+    ends, needed = (initial.sizes[0], initial.sizes[-1]), (dataset.train.images.shape[1], dataset.num_classes)
+    if ends != needed:
+        raise ValueError(f"initial has {ends} (inputs, classes), but {dataset.name} needs {needed}")
+
+
+def load_or_train_bayesian(dataset, config, **options):
+    """``train_bayesian(dataset, config, **options)``, or what it gave when it was last asked the same.
+
+    A result is kept in :func:`cache_folder` under a hash of the dataset's contents, the configuration, the
+    options and this package's version. A kept file that can't be read is reported and made again.
+    """
+    asked = {"config": describe(config), "options": {k: describe(v) for k, v in options.items()}}
+    asked |= {"data": dataset.fingerprint, "version": importlib.metadata.version("lotteryhelpers")}
+    key = hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()[:20]
+    path = cache_folder() / f"bayesian-{dataset.name}-{key}.npz"
+    if path.exists():
+        try:
+            return BayesianRun.load(path)
+        except ValueError as error:
+            warnings.warn(f"a kept result is made again: {error}", stacklevel=2)
+    run = train_bayesian(dataset, config, **options)
+    run.save(path)
+    return run
