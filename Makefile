@@ -17,7 +17,8 @@ lab: .venv/installed
 
 # Made again only when the requirements change; an installation that broke off leaves no such file.
 .venv/installed: pyproject.toml
-	$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(None if (3, 10) <= v <= (3, 13) else f"Python 3.10 to 3.13 is needed, this is {v[0]}.{v[1]}; try: make PYTHON=python3.12")'
-	test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --disable-pip-version-check -q -e ".[notebooks,test]"
-	touch $@
+	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(None if (3, 10) <= v <= (3, 13) else f"Python 3.10 to 3.13 is needed, this is {v[0]}.{v[1]}; try: make PYTHON=python3.12")'
+	@echo "Installing into .venv: some minutes the first time, for TensorFlow is large."
+	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --disable-pip-version-check --progress-bar=off -e ".[notebooks,test]"
+	@touch $@

@@ -77,8 +77,9 @@ class Flipout(tfp.layers.DenseFlipout):
     def build(self, input_shape):
         """Make the variational parameters and the noise's key and counter."""
         super().build(input_shape)
-        self.key = self.add_weight("key", [2], tf.int32, initializer="zeros", trainable=False)
-        self.calls = self.add_weight("calls", [], tf.int32, initializer="zeros", trainable=False)
+        # 64 bits although 32 would do: TensorFlow keeps 32-bit integers on the CPU, beside a GPU's XLA
+        self.key = self.add_weight("key", [2], tf.int64, initializer="zeros", trainable=False)
+        self.calls = self.add_weight("calls", [], tf.int64, initializer="zeros", trainable=False)
 
     @property
     def mean_kernel(self):

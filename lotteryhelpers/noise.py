@@ -50,8 +50,8 @@ def random_words(shape, key, step, stream):
 
     Args:
         shape: rows (may be a tensor) and columns.
-        key: int32 tensor ``[2]``: the run's seed and the layer's number.
-        step: int32 scalar, which call this is.
+        key: integer tensor ``[2]``: the run's seed and the layer's number.
+        step: integer scalar, which call this is.
         stream: int, which of the numbers that one call needs.
     """
     rows, columns = shape

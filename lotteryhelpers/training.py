@@ -181,8 +181,7 @@ def train(
     trainer.reset(config.learning_rate)
 
     rows, sums, done, seen = [], np.zeros(2), 0, 0
-    bar = tqdm(total=last, desc=label, unit="step", delay=2, mininterval=0.5, leave=False)
-    with bar:
+    with tqdm(total=last, desc=label, unit="step", mininterval=0.5, leave=False) as bar:
         for stop in stops:
             epoch = done // an_epoch
             if done % an_epoch == 0:
