@@ -1,18 +1,8 @@
 """Shared fixtures, and the list of what was skipped at the end of a run."""
 
-import os
-import pathlib
-
 import pytest
 
 import lotteryhelpers as lh
-
-ROOT = pathlib.Path(__file__).parents[1]
-MNIST_DIR = os.environ.get("LOTTERYHELPERS_DATA_DIR", "")
-needs_mnist = pytest.mark.skipif(
-    not pathlib.Path(MNIST_DIR or "none", "mnist.npz").is_file(),
-    reason="no MNIST: set LOTTERYHELPERS_DATA_DIR to the folder that holds mnist.npz",
-)
 
 
 @pytest.fixture(autouse=True)

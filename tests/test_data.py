@@ -13,7 +13,7 @@ import urllib.request
 import numpy as np
 import pytest
 import tf_keras
-from conftest import MNIST_DIR, needs_mnist
+from common import MNIST_DIR, needs_mnist
 
 import lotteryhelpers as lh
 from lotteryhelpers import data

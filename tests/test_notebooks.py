@@ -9,7 +9,7 @@ import sys
 import nbclient
 import nbformat
 import pytest
-from conftest import ROOT, needs_mnist
+from common import ROOT, needs_mnist
 
 import lotteryhelpers as lh
 
