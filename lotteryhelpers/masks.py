@@ -156,9 +156,10 @@ def _magnitude(run, **_):
 
 
 class _Criteria(dict):
+    """Criterion's name -> function(run, *, dataset=None, dense=None, rng=None) -> scores, higher = keep."""
+
     def __missing__(self, name):
         raise ValueError(f"criterion {name!r} is unknown; there are {', '.join(sorted(self))}")
 
 
-#: Name -> function(run, *, dataset=None, dense=None, rng=None) that gives the scores, an array a layer.
 CRITERIA = _Criteria(variance=_variance, snr=_snr, magnitude=_magnitude)

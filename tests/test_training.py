@@ -71,7 +71,7 @@ def test_pruned_weights_are_bitwise_zero_and_the_others_are_trained(digits, smal
     ticket = lh.train_ticket(digits, small_run.initial, masks, QUICK)
     for weights, mask, start in zip(ticket.weights, masks, small_run.initial.means, strict=True):
         assert not weights[~mask].view(np.uint32).any()
-        assert (weights[mask] != start[mask]).mean() > 0.7  # dead pixels' weights and dead units' stay
+        assert (weights[mask] != start[mask]).mean() > 0.5  # those of dead pixels and dead units stay
     assert ticket.density == lh.density(masks)
     weights_before = [w.copy() for w in ticket.weights]
     ticket.network.fit(digits.train.images, digits.train.labels, verbose=0)  # a reader trains on, in Keras
