@@ -67,12 +67,13 @@ def train_bayesian(
     check_positive("prior_stddev", prior_stddev)
     check_positive("kl_weight", kl_weight, or_zero=True)
     inputs, classes = dataset.train.images.shape[1], dataset.num_classes
+    hidden, snapshots = as_tuple("hidden", hidden), as_tuple("snapshots", snapshots)
     if initial is None:
         if not hidden or not all(isinstance(n, int | np.integer) and n > 0 for n in hidden):
             raise ValueError(f"hidden={hidden!r} must be a tuple of unit counts above 0, such as (300, 100)")
         initial = draw_initial((inputs, *hidden, classes), config.seed, initializer)
     check_fits(initial, dataset)
-    masks = check_masks(masks, initial.means)
+    masks = check_masks(masks, initial.means, for_training=True)
     initial = Posterior(
         [np.where(m, a, 0) for m, a in zip(masks, initial.means, strict=True)],
         [np.where(m, a, 0) for m, a in zip(masks, initial.stddevs, strict=True)],
@@ -104,6 +105,14 @@ def train_bayesian(
     return BayesianRun(initial, final, {epoch: kept[step] for epoch, step in step_of.items()}, history)
 
 
+def as_tuple(name, values):
+    """The values as a tuple, so that they can be gone through twice; a ValueError for a single one."""
+    try:
+        return tuple(values)
+    except TypeError:
+        raise ValueError(f"{name}={values!r} must be a tuple, such as ({values!r},)") from None
+
+
 def check_fits(initial, dataset):
     """Raise unless the posterior's network reads this dataset's images and tells its classes."""
     if not isinstance(initial, Posterior):
@@ -121,6 +130,8 @@ def load_or_train_bayesian(dataset, config, **options):
     A result is kept in :func:`cache_folder` under a hash of the dataset's contents, the configuration, the
     options and this package's version. A kept file that can't be read is reported and made again.
     """
+    for name in {"hidden", "snapshots"} & set(options):
+        options[name] = as_tuple(name, options[name])
     asked = {"config": describe(config), "options": {k: describe(v) for k, v in options.items()}}
     asked |= {"data": dataset.fingerprint, "version": importlib.metadata.version("lotteryhelpers")}
     key = hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()[:20]

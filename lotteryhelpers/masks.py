@@ -25,8 +25,11 @@ def density(masks):
     return Density(sum(kept) / sum(sizes), tuple(k / n for k, n in zip(kept, sizes, strict=True)))
 
 
-def check_masks(masks, weights):
-    """Masks as a tuple of bool arrays with the weights' shapes; None keeps all. Else a ValueError."""
+def check_masks(masks, weights, *, for_training=False):
+    """Masks as a tuple of bool arrays with the weights' shapes; None keeps all. Else a ValueError.
+
+    A network to be trained must have a weight in every layer: no signal passes an empty one.
+    """
     if masks is None:
         return tuple(np.ones(w.shape, bool) for w in weights)
     arrays, shapes = tuple(np.asarray(m) for m in masks), [w.shape for w in weights]
@@ -35,6 +38,8 @@ def check_masks(masks, weights):
     for layer, mask in enumerate(arrays):
         if mask.dtype != bool and not np.isin(mask, (0, 1)).all():
             raise ValueError(f"masks hold values other than True and False in layer {layer + 1}")
+        if for_training and not mask.any():
+            raise ValueError(f"masks leave no weight in layer {layer + 1}; nothing could pass it")
     return tuple(m.astype(bool) for m in arrays)
 
 
@@ -53,8 +58,9 @@ def variance_masks(posterior, threshold):
     """
     if not isinstance(threshold, int | float | np.number) or not threshold >= 0:
         raise ValueError(f"threshold={threshold!r} must be a variance: a number of at least 0")
-    masks = tuple(v <= threshold for v in posterior.variances)
-    for layer, (mask, variance) in enumerate(zip(masks, posterior.variances, strict=True), start=1):
+    variances = _variances_of_the_kept(posterior)
+    masks = tuple(v <= threshold for v in variances)
+    for layer, (mask, variance) in enumerate(zip(masks, variances, strict=True), start=1):
         if not mask.any():
             raise ValueError(
                 f"threshold={threshold:g} prunes all of layer {layer}, whose smallest variance is "
@@ -66,8 +72,17 @@ def variance_masks(posterior, threshold):
 def variance_quantile(posterior, density):
     """The variance threshold that keeps this fraction of all weights (more only where values tie)."""
     _check_density("density", density)
-    everything = np.sort(np.concatenate([v.ravel() for v in posterior.variances]))
-    return float(everything[max(1, round(density * everything.size)) - 1])
+    everything = np.sort(np.concatenate([v.ravel() for v in _variances_of_the_kept(posterior)]))
+    threshold = float(everything[max(1, round(density * everything.size)) - 1])
+    if math.isinf(threshold):
+        left = np.isfinite(everything).mean()
+        raise ValueError(f"density={density} is above the {left:.4f} that earlier masks have left")
+    return threshold
+
+
+def _variances_of_the_kept(posterior):
+    """Variances, infinite for weights that an earlier mask pruned: no certainty brings them back."""
+    return tuple(np.where(s > 0, s**2, np.inf) for s in posterior.stddevs)
 
 
 def keep_counts(scores, counts):
@@ -83,7 +98,8 @@ def keep_counts(scores, counts):
         if not 1 <= count <= score.size:
             raise ValueError(f"layer {layer} would keep {count} weights; it must be 1 to {score.size}")
         mask = np.zeros(score.size, bool)
-        mask[np.argsort(-score.ravel(), kind="stable")[:count]] = True
+        # float64 before the sign: that of an unsigned or of the smallest integer would wrap around
+        mask[np.argsort(-score.ravel().astype(np.float64), kind="stable")[:count]] = True
         masks.append(mask.reshape(score.shape))
     return tuple(masks)
 
@@ -132,8 +148,10 @@ def _check_density(name, value):
 def _check_scores(scores):
     scores = tuple(np.asarray(s) for s in scores)
     for layer, score in enumerate(scores, start=1):
-        if score.ndim != 2 or not np.issubdtype(score.dtype, np.number):
-            raise ValueError(f"scores of layer {layer} are {score.dtype} {score.shape}; need [inputs, units]")
+        if score.ndim != 2 or score.dtype.kind not in "iuf":
+            raise ValueError(
+                f"scores of layer {layer} are {score.dtype} {score.shape}; need numbers [inputs, units]"
+            )
         if np.isnan(score).any():
             raise ValueError(f"scores of layer {layer} hold {np.isnan(score).sum()} NaN; each needs a rank")
     return scores
@@ -141,7 +159,7 @@ def _check_scores(scores):
 
 def _variance(run, **_):
     """-sigma^2 of the final posterior: low variance = keep (the blog post's criterion)."""
-    return tuple(-v for v in run.final.variances)
+    return tuple(-v for v in _variances_of_the_kept(run.final))
 
 
 def _snr(run, **_):

@@ -29,7 +29,7 @@ class Posterior:
     def __post_init__(self):
         """Take float32 arrays of matching shapes and nothing else."""
         for name in ("means", "stddevs", "biases"):
-            arrays = tuple(np.asarray(a, np.float32) for a in getattr(self, name))
+            arrays = tuple(np.array(a, np.float32) for a in getattr(self, name))  # copies: nobody else's
             if not all(np.isfinite(a).all() for a in arrays):
                 raise ValueError(f"{name} holds values that are not finite")
             object.__setattr__(self, name, arrays)
@@ -104,6 +104,10 @@ class BayesianRun:
             put_posterior(network, self.final, tuple(s > 0 for s in self.final.stddevs))
         return network
 
+    def __getstate__(self):
+        """Leave the Keras model behind when pickled: the receiver makes its own."""
+        return {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+
     def save(self, path):
         """Write one npz file, whole or not at all."""
         parts = {"initial": self.initial, "final": self.final}
@@ -134,9 +138,9 @@ def put_posterior(network, posterior, masks, *, prior_stddev=1.0, seed=0):
     """Set a Flipout network's variables; pruned weights may have any value behind their mask."""
     parts = zip(network.layers, posterior.means, posterior.stddevs, posterior.biases, masks, strict=True)
     for number, (layer, mean, stddev, bias, mask) in enumerate(parts):
-        scale = np.where(mask, stddev, 0.05).astype(np.float64) - EPSILON
+        scale = np.maximum(np.where(mask, stddev, 0.05).astype(np.float64) - EPSILON, 1e-12)
         layer.loc.assign(np.where(mask, mean, 0))
-        layer.rho.assign(np.log(np.expm1(scale)))
+        layer.rho.assign(scale + np.log(-np.expm1(-scale)))  # softplus backwards, for any size
         layer.bias.assign(bias)
         layer.mask.assign(mask)
         layer.prior_stddev.assign(prior_stddev)

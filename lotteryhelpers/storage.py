@@ -6,8 +6,6 @@ import hashlib
 import os
 import pathlib
 import tempfile
-import zipfile
-import zlib
 
 import numpy as np
 import platformdirs
@@ -41,11 +39,11 @@ def read_npz(path, build):
     try:
         with open(path, "rb") as raw, np.load(raw, allow_pickle=False) as file:
             arrays = {name: file[name] for name in file.files}
-    except (ValueError, OSError, EOFError, zipfile.BadZipFile, zlib.error, AttributeError, KeyError) as error:
+    except Exception as error:  # a damaged file can make NumPy and zipfile raise nearly anything
         raise ValueError(f"{path} is not a whole npz file ({error}); delete it and make it again") from error
     try:
         return build(arrays)
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, OverflowError) as error:
         raise ValueError(f"{path}: {error}") from error
 
 
@@ -59,9 +57,17 @@ def describe(value):
     """Something JSON can hold that changes whenever the value does."""
     if dataclasses.is_dataclass(value):
         return {f.name: describe(getattr(value, f.name)) for f in dataclasses.fields(value)}
+    if isinstance(value, np.ndarray) and value.dtype == object:
+        raise ValueError("an array of objects has no contents to name a kept result by; use numbers")
     if isinstance(value, np.ndarray):
         digest = hashlib.blake2b(np.ascontiguousarray(value), digest_size=16).hexdigest()
         return [value.dtype.str, value.shape, digest]
     if isinstance(value, list | tuple):
         return [describe(v) for v in value]
-    return value.item() if isinstance(value, np.generic) else value
+    if isinstance(value, np.generic):
+        return value.item()
+    if value is None or isinstance(value, bool | int | float | str):
+        return value
+    raise ValueError(
+        f"a {type(value).__name__} can't name a kept result; use numbers, text, tuples or arrays"
+    )

@@ -37,6 +37,10 @@ class TicketRun:
     best_step: int
     test_accuracy_at_best: float
 
+    def __getstate__(self):
+        """Leave the Keras model behind when pickled: the receiver makes its own."""
+        return {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+
     @property
     def density(self):
         """The kept fraction, a ``Density``."""
@@ -78,7 +82,7 @@ def train_ticket(dataset, initial, masks, config):
         FloatingPointError: the loss is not finite; says at which step.
     """
     check_fits(initial, dataset)
-    kept = check_masks(masks, initial.means)
+    kept = check_masks(masks, initial.means, for_training=True)
     trainer = trainer_for(MaskedDense, initial.sizes)
     best = {"loss": np.inf}
     with trainer.lock:
@@ -122,9 +126,14 @@ class Interval:
 
 def paired_interval(a, b, confidence=0.95):
     """Interval of the mean of a - b over pairs (one pair a seed), by Student's t."""
-    difference = np.subtract(a, b, dtype=np.float64)
-    if difference.ndim != 1 or len(difference) < 2:
-        raise ValueError(f"a and b have shape {difference.shape}; an interval needs 2 pairs or more")
+    a, b = np.asarray(a, np.float64), np.asarray(b, np.float64)  # by place, not by a Series' index
+    if a.ndim != 1 or a.shape != b.shape or len(a) < 2:
+        raise ValueError(f"a and b have shapes {a.shape} and {b.shape}; an interval needs 2 pairs or more")
+    difference = a - b
+    if not np.isfinite(difference).all():
+        raise ValueError("a and b hold values that are not finite")
+    if not 0 < confidence < 1:
+        raise ValueError(f"confidence={confidence!r} must be between 0 and 1, such as 0.95")
     half = scipy.stats.sem(difference) * scipy.stats.t.ppf((1 + confidence) / 2, len(difference) - 1)
     mean = difference.mean()
     return Interval(float(mean), float(mean - half), float(mean + half))

@@ -130,3 +130,22 @@ def test_a_threshold_that_empties_a_layer_names_it_and_its_smallest_variance(sma
     )
     with pytest.raises(ValueError, match=message):
         lh.variance_masks(small_run.final, threshold)
+
+
+def test_scores_of_unsigned_and_smallest_integers_are_ranked_by_value():
+    assert lh.keep_counts([np.array([[0, 1, 2]], np.uint8)], [1])[0].tolist() == [[False, False, True]]
+    assert lh.keep_counts([np.array([[-128, 1]], np.int8)], [1])[0].tolist() == [[False, True]]
+
+
+def test_what_an_earlier_mask_pruned_does_not_come_back(digits, small_run):
+    masks = lh.keep_fraction(lh.CRITERIA["magnitude"](small_run), 0.5)
+    config = lh.TrainConfig(2, 64, seed=3)
+    run = lh.train_bayesian(digits, config, initial=small_run.initial, masks=masks, kl_weight=0.1)
+    for name in ("variance", "snr", "magnitude"):
+        again = lh.keep_fraction(lh.CRITERIA[name](run), 0.2)
+        assert all((~new | old).all() for new, old in zip(again, masks, strict=True)), name
+    by_threshold = lh.variance_masks(run.final, lh.variance_quantile(run.final, 0.2))
+    assert lh.density(by_threshold).overall == pytest.approx(0.2, abs=1e-3)
+    assert all((~new | old).all() for new, old in zip(by_threshold, masks, strict=True))
+    with pytest.raises(ValueError, match="density=0.9 is above the 0.5.* that earlier masks have left"):
+        lh.variance_quantile(run.final, 0.9)

@@ -3,13 +3,16 @@
 import dataclasses
 import json
 import os
+import pickle
 import signal
 import subprocess
 import sys
 import time
 
 import numpy as np
+import pandas as pd
 import pytest
+import scipy.stats
 
 import lotteryhelpers as lh
 from lotteryhelpers import storage
@@ -333,3 +336,69 @@ def test_an_interruption_within_this_process_spoils_nothing(digits, small_run, m
         lh.train_bayesian(digits, dataclasses.replace(QUICK, seed=11), **SMALL)
     monkeypatch.undo()
     assert same(lh.train_bayesian(digits, QUICK, **SMALL).final.means, small_run.snapshots[2].means)
+
+
+def test_masks_that_leave_a_layer_empty_are_refused_before_training(digits, small_run):
+    masks = [np.ones(m.shape, bool) for m in small_run.final.means]
+    masks[1][:] = False
+    with pytest.raises(ValueError, match="masks leave no weight in layer 2"):
+        lh.train_ticket(digits, small_run.initial, masks, QUICK)
+    with pytest.raises(ValueError, match="masks leave no weight in layer 2"):
+        lh.train_bayesian(digits, QUICK, initial=small_run.initial, masks=masks)
+
+
+def test_any_start_goes_in_and_out_of_a_network(digits):
+    sizes = (64, 32, 16, 10)
+    for stddev in (1e-7, 1e-3, 1.0, 1e3):
+        drawn = lh.draw_initial(sizes, 0)
+        start = lh.Posterior(drawn.means, [np.full(m.shape, stddev) for m in drawn.means], drawn.biases)
+        network = lh.networks.build_network(lh.networks.Flipout, sizes)
+        lh.posterior.put_posterior(network, start, [np.ones(m.shape, bool) for m in start.means])
+        back = lh.posterior.take_posterior(network)
+        assert same(back.means, start.means)
+        np.testing.assert_allclose(back.stddevs[0], start.stddevs[0], rtol=1e-3, atol=2e-7)
+
+
+def test_results_share_no_memory_and_can_be_pickled(digits, small_run):
+    means = [np.array(m) for m in small_run.initial.means]
+    posterior = lh.Posterior(means, small_run.initial.stddevs, small_run.initial.biases)
+    means[0][:] = 0
+    assert posterior.means[0].any()
+    with pytest.raises(ValueError, match="read-only"):
+        digits.train.images[0] = 1
+    ticket = lh.train_ticket(digits, small_run.initial, None, QUICK)
+    for result in (small_run, ticket):
+        assert result.network is result.network
+        back = pickle.loads(pickle.dumps(result))
+        assert back.history.equals(result.history) and len(back.network.layers) == 3
+
+
+def test_tuples_are_asked_for_and_iterators_are_taken_whole(digits):
+    run = lh.train_bayesian(
+        digits, QUICK, hidden=iter((32, 16)), kl_weight=0.1, snapshots=(e for e in (0, 1))
+    )
+    assert len(run.final.means) == 3 and list(run.snapshots) == [0, 1]
+    with pytest.raises(ValueError, match=r"hidden=32 must be a tuple, such as \(32,\)"):
+        lh.train_bayesian(digits, QUICK, hidden=32)
+    with pytest.raises(ValueError, match="snapshots=1 must be a tuple"):
+        lh.train_bayesian(digits, QUICK, snapshots=1)
+    kept = lh.load_or_train_bayesian(digits, QUICK, **SMALL, snapshots=range(2))
+    assert list(lh.load_or_train_bayesian(digits, QUICK, **SMALL, snapshots=(0, 1)).snapshots) == [0, 1]
+    assert len(list(storage.cache_folder().iterdir())) == 1 and list(kept.snapshots) == [0, 1]
+    with pytest.raises(ValueError, match="an array of objects has no contents"):
+        lh.load_or_train_bayesian(digits, QUICK, **SMALL, masks=np.array([1, [2]], object))
+
+
+def test_intervals_pair_by_place_and_refuse_what_is_no_pair():
+    table = pd.DataFrame({"a": [1.0, 2.0, 4.0, 1.0, 2.0, 3.0]})
+    interval = lh.paired_interval(table.a[:3], table.a[3:])
+    assert interval.mean == pytest.approx(1 / 3) and interval.low < 1 / 3 < interval.high
+    expected = scipy.stats.ttest_rel(table.a[:3].to_numpy(), table.a[3:].to_numpy()).confidence_interval()
+    assert (interval.low, interval.high) == pytest.approx((expected.low, expected.high))
+    for bad, message in (
+        (([1.0, 2, 3], [1.0]), "a and b have shapes"),
+        (([1.0, np.nan], [1.0, 2]), "not finite"),
+        (([1.0, 2], [1.0, 3], 95), "confidence=95 must be between 0 and 1"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            lh.paired_interval(*bad)
