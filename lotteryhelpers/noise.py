@@ -2,8 +2,8 @@
 
 A counter-based generator has no state to carry: the numbers of a step are a function of (key, step), so
 they need no memory, no copies, and are the same on every thread and machine. TensorFlow has Philox too
-(``tf.random.stateless_normal``); inside XLA on a CPU it is slower by about half, because every number costs
-one number's worth of rounds there and a quarter of them here. On a GPU the same code runs on the device.
+(``tf.random.stateless_normal``); measured inside XLA on two cores it drew 89 million normals a second, its
+ThreeFry 145, and this file 222. On a GPU the same code would run on the device (not tried).
 This file is the one place to change for another generator.
 """
 
