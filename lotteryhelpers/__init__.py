@@ -7,6 +7,7 @@ import_tensorflow()
 from importlib.metadata import version
 
 from lotteryhelpers.bayesian import draw_initial, load_or_train_bayesian, train_bayesian
+from lotteryhelpers.compacting import Compact, compact
 from lotteryhelpers.data import Dataset, load_dataset
 from lotteryhelpers.masks import (
     CRITERIA,

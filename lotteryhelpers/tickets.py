@@ -10,8 +10,9 @@ import tensorflow as tf
 import tf_keras
 
 from lotteryhelpers.bayesian import check_fits
+from lotteryhelpers.compacting import compact as compact_network
 from lotteryhelpers.masks import check_masks, density
-from lotteryhelpers.networks import MaskedDense, build_network
+from lotteryhelpers.networks import MaskedDense, build_network, put_weights
 from lotteryhelpers.training import train, trainer_for
 
 
@@ -51,19 +52,13 @@ class TicketRun:
         """The trained network as a compiled ``tf_keras`` model; ``fit`` trains on under the mask."""
         with tf.init_scope():  # first asked for inside a tf.function, it must not become a part of that
             network = build_network(MaskedDense, (len(self.weights[0]), *(len(b) for b in self.biases)))
-            _put_weights(network, self.weights, self.biases, self.masks)
+            put_weights(network, self.weights, self.biases, self.masks)
         loss = tf_keras.losses.SparseCategoricalCrossentropy(from_logits=True)
         network.compile("adam", loss, metrics=["accuracy"])
         return network
 
 
-def _put_weights(network, weights, biases, masks):
-    for layer, *values in zip(network.layers, weights, biases, masks, strict=True):
-        for variable, value in zip((layer.kernel, layer.bias, layer.mask), values, strict=True):
-            variable.assign(value)
-
-
-def train_ticket(dataset, initial, masks, config):
+def train_ticket(dataset, initial, masks, config, *, compact=False):
     """Train the network from ``initial``'s means and biases with the pruned weights held at zero.
 
     Runs with the same ``config`` see the same batches in the same order, whatever the mask.
@@ -73,9 +68,12 @@ def train_ticket(dataset, initial, masks, config):
         initial: the Posterior whose means and biases are the start (rewinding; Frankle & Carbin 2019).
         masks: bool ``[inputs, units]`` a layer, True = kept; None is the dense network.
         config: a ``TrainConfig``.
+        compact: train only the inputs and units that the masks leave connected, see
+            :func:`lotteryhelpers.compact`. The same steps up to rounding, each faster; but every new shape
+            is compiled first, which takes about as long as a few epochs.
 
     Returns:
-        A :class:`TicketRun`.
+        A :class:`TicketRun`, full-size either way.
 
     Raises:
         ValueError: names the argument, its value and what would be right.
@@ -83,25 +81,35 @@ def train_ticket(dataset, initial, masks, config):
     """
     check_fits(initial, dataset)
     kept = check_masks(masks, initial.means, for_training=True)
-    trainer = trainer_for(MaskedDense, initial.sizes)
+    start = compact_network(initial.means, initial.biases, kept, for_training=True) if compact else None
+    if start is None:
+        sizes, values = initial.sizes, (initial.means, initial.biases, kept)
+    else:
+        sizes, values = start.sizes, (start.weights, start.biases, start.masks)
+        dataset = start.reduce(dataset)
+    trainer = trainer_for(MaskedDense, sizes)
     best = {"loss": np.inf}
     with trainer.lock:
         network = trainer.network
-        _put_weights(network, initial.means, initial.biases, kept)
+        put_weights(network, *values)
 
         def note_best(step, validation_loss):
             if validation_loss < best["loss"]:
-                accuracy = float(trainer.evaluate(*dataset.test.tensors)[1])
-                best.update(loss=validation_loss, step=step, accuracy=accuracy)
+                best.update(loss=validation_loss, step=step, weights=network.get_weights())
 
         label = "dense network" if masks is None else "masked network"
         history = train(trainer, dataset, config, on_evaluation=note_best, label=label)
-        weights = tuple(
-            np.where(m, a.kernel, np.float32(0)) for m, a in zip(kept, network.layers, strict=True)
-        )
-        biases = tuple(layer.bias.numpy() for layer in network.layers)
+        weights = [layer.kernel.numpy() for layer in network.layers]
+        biases = [layer.bias.numpy() for layer in network.layers]
         test_accuracy = float(trainer.evaluate(*dataset.test.tensors)[1])
-    return TicketRun(history, weights, biases, kept, test_accuracy, best["step"], best["accuracy"])
+        network.set_weights(best["weights"])
+        test_accuracy_at_best = float(trainer.evaluate(*dataset.test.tensors)[1])
+    if start is not None:
+        weights, biases = start.restore(weights, biases)
+    weights = tuple(np.where(m, w, np.float32(0)) for m, w in zip(kept, weights, strict=True))
+    return TicketRun(
+        history, weights, tuple(biases), kept, test_accuracy, best["step"], test_accuracy_at_best
+    )
 
 
 @dataclasses.dataclass(frozen=True)

@@ -103,7 +103,7 @@ class Trainer:
 
         Returns:
             Sums over the steps of the batch's negative log-likelihood (nats an image) and accuracy, and the
-            first step with a loss that is not finite, or -1.
+            first step whose nll is not finite, or -1.
         """
         nll_sum, accuracy_sum, bad_step = 0.0, 0.0, -1
         step = start
@@ -113,12 +113,12 @@ class Trainer:
                 logits = self.network(x, training=True)
                 nll = tf.reduce_mean(tf.nn.sparse_softmax_cross_entropy_with_logits(y, logits))
                 kl = tf.add_n(self.network.losses) if self.bayesian else 0.0
-                loss = nll + kl_scale * kl
+                loss = nll + kl_scale * kl  # XLA leaves out what only its value needs: the KL's logarithms
             gradients = tape.gradient(loss, self.variables)
             self.optimizer.apply_gradients(zip(gradients, self.variables, strict=True))
             nll_sum += nll
             accuracy_sum += tf.reduce_mean(tf.cast(_correct(logits, y), tf.float32))
-            bad_step = tf.where((bad_step < 0) & ~tf.math.is_finite(loss), step, bad_step)
+            bad_step = tf.where((bad_step < 0) & ~tf.math.is_finite(nll), step, bad_step)
             step += 1
         return nll_sum, accuracy_sum, bad_step
 
@@ -199,8 +199,10 @@ def train(
             done = stop
             if done % every == 0 or done == last:
                 validation_loss, validation_accuracy, kl = (float(v) for v in trainer.evaluate(*validation))
-                if not math.isfinite(validation_loss):
-                    raise FloatingPointError(f"the validation loss is not finite after step {done} of {last}")
+                if not math.isfinite(validation_loss + kl):
+                    raise FloatingPointError(
+                        f"after step {done} of {last} the validation loss is {validation_loss}, the KL {kl}"
+                    )
                 nll, accuracy = sums / (done - seen)
                 row = {"step": done, "epoch": done / an_epoch, "loss": nll, "accuracy": accuracy}
                 row |= {"validation_loss": validation_loss, "validation_accuracy": validation_accuracy}

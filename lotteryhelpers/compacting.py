@@ -1,0 +1,138 @@
+"""Tickets that are really smaller: the inputs and units that a mask leaves connected, as a network."""
+
+import dataclasses
+import functools
+
+import numpy as np
+import tensorflow as tf
+import tf_keras
+
+from lotteryhelpers.data import Split
+from lotteryhelpers.masks import check_masks
+from lotteryhelpers.networks import build_network
+
+
+class TakeInputs(tf_keras.layers.Layer):
+    """Takes some columns of its input: the inputs that a compact network still reads."""
+
+    def __init__(self, columns, **kwargs):
+        """Args: columns: list of int."""
+        super().__init__(**kwargs)
+        self.columns = [int(c) for c in columns]
+
+    def call(self, inputs):
+        """``[n, inputs]`` to ``[n, len(columns)]``."""
+        return tf.gather(inputs, self.columns, axis=1)
+
+    def get_config(self):
+        """What a saved model needs."""
+        return super().get_config() | {"columns": self.columns}
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Compact:
+    """What :func:`compact` gives.
+
+    Attributes:
+        weights: kernels between the connected inputs and units, zero where pruned.
+        biases: their biases; a constant unit's output is in the next layer's.
+        masks: bool, the shapes of ``weights``.
+        kept: int arrays: the numbers of the inputs, then of each layer's units, that are still there.
+        full: (weights, biases) of the network that it came from.
+    """
+
+    weights: tuple
+    biases: tuple
+    masks: tuple
+    kept: tuple
+    full: tuple
+
+    @property
+    def sizes(self):
+        """(inputs, hidden units ..., classes) that are still there."""
+        return tuple(len(k) for k in self.kept)
+
+    @functools.cached_property
+    def network(self):
+        """The same function of the full images as a ``tf_keras`` model of small Dense layers."""
+        with tf.init_scope():  # first asked for inside a tf.function, it must not become a part of that
+            layers = build_network(tf_keras.layers.Dense, self.sizes).layers
+            for layer, kernel, bias in zip(layers, self.weights, self.biases, strict=True):
+                layer.set_weights([kernel, bias])
+            ends = [tf_keras.Input([len(self.full[0][0])]), TakeInputs(self.kept[0])]
+            return tf_keras.Sequential([*ends, *layers])
+
+    def __getstate__(self):
+        """Leave the Keras model behind when pickled: the receiver makes its own."""
+        return {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+
+    def reduce(self, dataset):
+        """The Dataset with only the inputs that are still there."""
+        columns = {
+            name: Split(split.images[:, self.kept[0]], split.labels)
+            for name, split in vars(dataset).items()
+            if isinstance(split, Split)
+        }
+        return dataclasses.replace(dataset, **columns)
+
+    def restore(self, weights=None, biases=None):
+        """Full-size weights and biases, what is not connected as it was; None takes this network's own.
+
+        A bias into which constants were moved gives them back. ``restore()`` is exactly what it came from.
+        """
+
+        def put_back(now, own, full, where):
+            restored = full.copy()
+            restored[where] = np.where(now == own, full[where], now - (own - full[where]))
+            return restored
+
+        ends = list(zip(self.kept, self.kept[1:], strict=False))
+        blocks, units = [np.ix_(*end) for end in ends], [end[1] for end in ends]
+        kernels = map(put_back, weights or self.weights, self.weights, self.full[0], blocks)
+        return tuple(kernels), tuple(map(put_back, biases or self.biases, self.biases, self.full[1], units))
+
+
+def compact(weights, biases, masks, *, for_training=False):
+    """Drop the inputs that no kept weight reads and the units that don't matter; the function is the same.
+
+    A unit matters if kept weights lead from it to a class. In a finished network a unit without a kept
+    weight at its entry is a constant: it too is dropped, and moves into the next layer's biases. For
+    training it stays, because its bias and its outgoing weights still learn.
+
+    Args:
+        weights: ``[inputs, units]`` a layer, hidden layers with ReLU; pruned values are taken as zero.
+        biases: ``[units]`` a layer.
+        masks: bool, True = kept.
+        for_training: keep the constants, so that the small network takes the masked one's steps.
+
+    Returns:
+        A :class:`Compact`. A layer of which nothing is left keeps one unit (or input) without a weight.
+
+    Raises:
+        ValueError: shapes that don't fit; names the argument.
+    """
+    weights = [np.asarray(w, np.float32) for w in weights]
+    biases, shapes = [np.array(b, np.float32) for b in biases], [w.shape for w in weights]
+    chained = all(len(s) == 2 for s in shapes) and [s[1] for s in shapes[:-1]] == [s[0] for s in shapes[1:]]
+    if not chained:
+        raise ValueError(f"weights have shapes {shapes}: a layer's units must be the next one's inputs")
+    if [b.shape for b in biases] != [s[1:] for s in shapes]:
+        raise ValueError(f"biases have shapes {[b.shape for b in biases]} for weights {shapes}")
+    masks = [m.copy() for m in check_masks(masks, weights)]
+    weights = [np.where(m, w, np.float32(0)) for m, w in zip(masks, weights, strict=True)]
+    full = tuple(weights), tuple(b.copy() for b in biases)
+    if not for_training:
+        for layer in range(len(weights) - 1):
+            constant = ~masks[layer].any(axis=0)
+            outputs = np.where(constant, np.maximum(biases[layer], 0), 0)
+            biases[layer + 1] += outputs @ weights[layer + 1]
+            masks[layer + 1][constant] = False
+    kept = [np.arange(masks[-1].shape[1])]
+    for mask in reversed(masks):
+        connected = np.flatnonzero(mask[:, kept[0]].any(axis=1))
+        kept.insert(0, connected if len(connected) else np.array([0]))
+    masks = tuple(m[np.ix_(*ends)] for m, *ends in zip(masks, kept, kept[1:], strict=False))
+    small = [w[np.ix_(*ends)] for w, *ends in zip(weights, kept, kept[1:], strict=False)]
+    small = tuple(np.where(m, w, np.float32(0)) for m, w in zip(masks, small, strict=True))
+    biases = tuple(b[k] for b, k in zip(biases, kept[1:], strict=True))
+    return Compact(small, biases, masks, tuple(kept), full)
