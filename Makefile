@@ -1,10 +1,11 @@
 # make run    the four notebooks of the main experiment -> build/
 # make test   all tests
 # make lab    JupyterLab on notebooks/
+# make bench  how fast, beside what people use instead -> tests/benchmarks/results.md
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: run test lab
+.PHONY: run test lab bench
 run: .venv/installed
 	$(BIN)/python notebooks/run.py
 
@@ -14,6 +15,13 @@ test: .venv/installed
 
 lab: .venv/installed
 	$(BIN)/jupyter lab notebooks
+
+# A peer that can't be installed is named as missing in the results. bayesian-torch without what it requires:
+# it imports neither torchvision nor tensorboard, and they may bring another PyTorch.
+bench: .venv/installed
+	-$(BIN)/python -m pip install --disable-pip-version-check --progress-bar=off -e ".[bench]"
+	-$(BIN)/python -m pip install --disable-pip-version-check --no-deps bayesian-torch==0.5.0
+	$(BIN)/python tests/benchmarks/bench.py
 
 # Made again only when the requirements change; an installation that broke off leaves no such file.
 .venv/installed: pyproject.toml

@@ -18,7 +18,15 @@ from lotteryhelpers.masks import (
     variance_quantile,
 )
 from lotteryhelpers.networks import mean_logits
-from lotteryhelpers.plots import COLORS, LAYER_COLORS, plot_curves, show_mask, show_pixels, use_style
+from lotteryhelpers.plots import (
+    COLORS,
+    LAYER_COLORS,
+    line_of,
+    plot_curves,
+    show_mask,
+    show_pixels,
+    use_style,
+)
 from lotteryhelpers.posterior import BayesianRun, Posterior
 from lotteryhelpers.tickets import TicketRun, paired_interval, train_ticket
 from lotteryhelpers.training import Recipe, TrainConfig, recipe

@@ -69,7 +69,7 @@ class Compact:
     def reduce(self, dataset):
         """The Dataset with only the inputs that are still there."""
         columns = {
-            name: Split(split.images[:, self.kept[0]], split.labels)
+            name: Split(np.take(split.images, self.kept[0], axis=1), split.labels)
             for name, split in vars(dataset).items()
             if isinstance(split, Split)
         }

@@ -76,12 +76,14 @@ class Flipout(tfp.layers.DenseFlipout):
 
     def _masked_posterior(self, dtype, shape, name, trainable, add_variable_fn):
         options = {"shape": shape, "dtype": dtype}
-        self.loc = add_variable_fn(name + "_loc", initializer="zeros", trainable=trainable, **options)
+        self.loc = add_variable_fn(
+            name + "_loc", initializer="zeros", trainable=trainable,
+            constraint=lambda loc: loc * self.mask, **options,
+        )  # fmt: skip
         self.rho = add_variable_fn(name + "_rho", initializer="zeros", trainable=trainable, **options)
         self.mask = add_variable_fn(name + "_mask", initializer="ones", trainable=False, **options)
-        loc = tfp.util.DeferredTensor(self.loc, lambda loc: loc * self.mask)
-        scale = tfp.util.DeferredTensor(self.rho, lambda rho: (EPSILON + softplus(rho)) * self.mask)
-        return tfd.Independent(tfd.Normal(loc, scale), reinterpreted_batch_ndims=2)
+        scale = tfp.util.DeferredTensor(self.rho, lambda _: self.scale() * self.mask)
+        return tfd.Independent(tfd.Normal(self.loc, scale), reinterpreted_batch_ndims=2)
 
     def _prior(self, dtype, shape, name, trainable, add_variable_fn):
         self.prior_stddev = add_variable_fn(
@@ -100,18 +102,21 @@ class Flipout(tfp.layers.DenseFlipout):
     @property
     def mean_kernel(self):
         """The posterior mean, zero where pruned, ``[inputs, units]``."""
-        return self.loc * self.mask
+        return self.loc
 
     @property
     def bias(self):
         """The bias variable (a point estimate), ``[units]``."""
         return self.bias_posterior.distribution.loc
 
+    def scale(self):
+        """The posterior's standard deviations, ``[inputs, units]``, also behind the mask."""
+        return EPSILON + softplus(self.rho)
+
     def kl(self):
         """KL(posterior || prior) of the kept weights in nats (Blundell et al. 2015, eq. 2; closed form)."""
-        scale = EPSILON + softplus(self.rho)
-        ratio = scale / self.prior_stddev
-        nats = 0.5 * (ratio**2 + (self.loc / self.prior_stddev) ** 2 - 1.0) - tf.math.log(ratio)
+        scale, precision = self.scale(), self.prior_stddev**-2.0  # one division a weight, and its gradient's
+        nats = 0.5 * ((scale**2 + self.loc**2) * precision - 1.0) - tf.math.log(scale / self.prior_stddev)
         return tf.reduce_sum(nats * self.mask)
 
     def draw_noise(self, rows):

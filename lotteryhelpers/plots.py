@@ -11,13 +11,14 @@ COLORS = {
     "variance": "#0173b2",
     "inverted": "#d55e00",
     "random": "#949494",
+    "chance": "#949494",
     "snr": "#029e73",
     "magnitude": "#cc78bc",
     "nll": "#56b4e9",
     "kl": "#ca9161",
     "accuracy": "#de8f05",
 }
-DASHES = {"dense": "-", "variance": "-", "inverted": "--", "random": ":", "snr": "-.", "magnitude": "--"}
+DASHES = {"inverted": "--", "random": ":", "chance": ":", "snr": "-.", "magnitude": "--"}
 LAYER_COLORS = sns.color_palette("viridis", 4)[:3]
 
 
@@ -28,6 +29,12 @@ def use_style():
         "figure.dpi": 110, "figure.constrained_layout.use": True, "axes.titlesize": "medium",
         "axes.spines.top": False, "axes.spines.right": False, "image.interpolation": "nearest",
     })  # fmt: skip
+
+
+def line_of(name):
+    """Options of ``plot`` for the line of a network, a criterion or a control, by its name's first word."""
+    word = name.split()[0]
+    return {"color": COLORS.get(word, "#029e73"), "ls": DASHES.get(word, "-"), "lw": 2, "label": name}
 
 
 def plot_curves(histories, column="validation_accuracy", *, ax=None, percent=True):
@@ -46,10 +53,11 @@ def plot_curves(histories, column="validation_accuracy", *, ax=None, percent=Tru
     for name, runs in histories.items():
         runs = [runs] if isinstance(runs, pd.DataFrame) else runs
         values = np.stack([run[column] for run in runs]) * (100 if percent else 1)
-        look = {"color": COLORS.get(name.split()[0], "#029e73")}
-        ax.plot(runs[0]["epoch"], values.mean(0), DASHES.get(name.split()[0], "-"), label=name, lw=2, **look)
+        line = line_of(name)
+        ax.plot(runs[0]["epoch"], values.mean(0), **line)
         if len(runs) > 1:
-            ax.fill_between(runs[0]["epoch"], values.min(0), values.max(0), alpha=0.15, lw=0, **look)
+            band = {"color": line["color"], "alpha": 0.15, "lw": 0}
+            ax.fill_between(runs[0]["epoch"], values.min(0), values.max(0), **band)
     ax.set(xlabel="epoch", ylabel=column.replace("_", " ") + (" (%)" if percent else ""))
     return ax
 

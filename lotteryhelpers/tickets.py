@@ -101,9 +101,10 @@ def train_ticket(dataset, initial, masks, config, *, compact=False):
         history = train(trainer, dataset, config, on_evaluation=note_best, label=label)
         weights = [layer.kernel.numpy() for layer in network.layers]
         biases = [layer.bias.numpy() for layer in network.layers]
-        test_accuracy = float(trainer.evaluate(*dataset.test.tensors)[1])
-        network.set_weights(best["weights"])
-        test_accuracy_at_best = float(trainer.evaluate(*dataset.test.tensors)[1])
+        test_accuracy = test_accuracy_at_best = float(trainer.evaluate(*dataset.test.tensors)[1])
+        if best["step"] < history.step.iloc[-1]:
+            network.set_weights(best["weights"])
+            test_accuracy_at_best = float(trainer.evaluate(*dataset.test.tensors)[1])
     if start is not None:
         weights, biases = start.restore(weights, biases)
     weights = tuple(np.where(m, w, np.float32(0)) for m, w in zip(kept, weights, strict=True))

@@ -96,9 +96,11 @@ class Trainer:
         self.optimizer.build(self.variables)
         self.bayesian = hasattr(layer_class, "kl")
         self.lock = threading.Lock()
+        # partial: TensorFlow counts tracings by code and would take many networks for one traced many times
+        self.run_steps = tf.function(functools.partial(self._run_steps), jit_compile=True)
+        self.evaluate = tf.function(functools.partial(self._evaluate), jit_compile=True)
 
-    @tf.function(jit_compile=True)
-    def run_steps(self, images, labels, order, start, stop, kl_scale):
+    def _run_steps(self, images, labels, order, start, stop, kl_scale):
         """Take the steps ``start <= step < stop`` of an epoch's ``order``.
 
         Returns:
@@ -122,8 +124,7 @@ class Trainer:
             step += 1
         return nll_sum, accuracy_sum, bad_step
 
-    @tf.function(jit_compile=True)
-    def evaluate(self, images, labels):
+    def _evaluate(self, images, labels):
         """Mean loss (nats), accuracy (0 to 1) with the weights at their means, and the KL (nats) or 0."""
         logits = mean_logits(self.network, images)
         loss = tf.reduce_mean(tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits))
