@@ -20,7 +20,7 @@ lab: .venv/installed
 # it imports neither torchvision nor tensorboard, and they may bring another PyTorch.
 bench: .venv/installed
 	-$(BIN)/python -m pip install --disable-pip-version-check --progress-bar=off -e ".[bench]"
-	-$(BIN)/python -m pip install --disable-pip-version-check --no-deps bayesian-torch==0.5.0
+	-$(BIN)/python -m pip install --disable-pip-version-check --progress-bar=off --no-deps bayesian-torch==0.5.0
 	$(BIN)/python tests/benchmarks/bench.py
 
 # Made again only when the requirements change; an installation that broke off leaves no such file.

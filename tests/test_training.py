@@ -159,6 +159,20 @@ def test_another_mask_seed_rate_or_interval_compiles_nothing_again(tmp_path):
     assert after == first
 
 
+MANY_SHAPES = """
+import lotteryhelpers as lh
+digits = lh.load_dataset("digits")
+for units in range(8, 18):
+    lh.train_ticket(digits, lh.draw_initial((64, units, 10), 0), None, lh.TrainConfig(1, 64))
+"""
+
+
+def test_many_architectures_bring_no_warning_of_retracing():
+    environment = os.environ | {"TQDM_DISABLE": "1"}
+    done = subprocess.run([sys.executable, "-c", MANY_SHAPES], env=environment, capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
 def test_a_loss_that_is_not_finite_stops_the_run_and_says_where(digits, small_run):
     too_fast = dataclasses.replace(QUICK, learning_rate=1e30)
     with pytest.raises(FloatingPointError, match=r"not finite at step [2-9] of 38; learning_rate=1e\+30"):

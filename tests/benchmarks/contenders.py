@@ -253,15 +253,14 @@ def products(dataset, start):
             step += 1
         return kernels
 
-    @tf.function(jit_compile=True)
-    def forward(images, kernels):
-        return functools.reduce(tf.matmul, kernels, images)
+    # partial: else TensorFlow takes the many networks' functions for one that is traced again and again
+    forward = tf.function(functools.partial(functools.reduce, tf.matmul), jit_compile=True)
 
     def run(epochs):
         for _ in range(epochs):
             kernels = epoch(images, [tf.constant(m) for m in start.means])
-            forward(evaluated[0], kernels)
-        forward(evaluated[1], kernels)[0, 0].numpy()
+            forward(kernels, evaluated[0])
+        forward(kernels, evaluated[1])[0, 0].numpy()
 
     return run
 
