@@ -10,6 +10,7 @@ import tf_keras
 from lotteryhelpers.data import Split
 from lotteryhelpers.masks import check_masks
 from lotteryhelpers.networks import build_network
+from lotteryhelpers.storage import PickledByFields
 
 
 class TakeInputs(tf_keras.layers.Layer):
@@ -30,7 +31,7 @@ class TakeInputs(tf_keras.layers.Layer):
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class Compact:
+class Compact(PickledByFields):
     """What :func:`compact` gives.
 
     Attributes:
@@ -62,18 +63,11 @@ class Compact:
             ends = [tf_keras.Input([len(self.full[0][0])]), TakeInputs(self.kept[0])]
             return tf_keras.Sequential([*ends, *layers])
 
-    def __getstate__(self):
-        """Leave the Keras model behind when pickled: the receiver makes its own."""
-        return {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
-
     def reduce(self, dataset):
         """The Dataset with only the inputs that are still there."""
-        columns = {
-            name: Split(np.take(split.images, self.kept[0], axis=1), split.labels)
-            for name, split in vars(dataset).items()
-            if isinstance(split, Split)
-        }
-        return dataclasses.replace(dataset, **columns)
+        splits = [getattr(dataset, name) for name in ("train", "validation", "test")]
+        splits = [Split(np.take(s.images, self.kept[0], axis=1), s.labels) for s in splits]
+        return dataclasses.replace(dataset, train=splits[0], validation=splits[1], test=splits[2])
 
     def restore(self, weights=None, biases=None):
         """Full-size weights and biases, what is not connected as it was; None takes this network's own.

@@ -15,7 +15,7 @@ import sklearn.datasets
 import tensorflow as tf
 import tf_keras
 
-from lotteryhelpers.storage import read_npz
+from lotteryhelpers.storage import PickledByFields, read_npz
 
 NAMES = ("mnist", "fashion_mnist", "digits")
 DATA_DIR = "LOTTERYHELPERS_DATA_DIR"
@@ -25,7 +25,7 @@ _LENGTHS = {"train": 60_000, "test": 10_000}
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class Split:
+class Split(PickledByFields):
     """Images float32 ``[n, inputs]`` in 0 to 1, labels int32 ``[n]``."""
 
     images: np.ndarray
@@ -35,10 +35,6 @@ class Split:
     def tensors(self):
         """The two as tensors, made once: this is what keeps the data resident."""
         return tf.constant(self.images), tf.constant(self.labels)
-
-    def __getstate__(self):
-        """Leave the tensors behind when pickled: the receiver makes its own."""
-        return {"images": self.images, "labels": self.labels}
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

@@ -9,7 +9,7 @@ import pandas as pd
 import tensorflow as tf
 
 from lotteryhelpers.networks import EPSILON, Flipout, build_network
-from lotteryhelpers.storage import read_npz, write_atomically
+from lotteryhelpers.storage import PickledByFields, read_npz, write_atomically
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -80,7 +80,7 @@ class Posterior:
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class BayesianRun:
+class BayesianRun(PickledByFields):
     """What :func:`train_bayesian` gives.
 
     Attributes:
@@ -103,10 +103,6 @@ class BayesianRun:
             network = build_network(Flipout, self.final.sizes)
             put_posterior(network, self.final, tuple(s > 0 for s in self.final.stddevs))
         return network
-
-    def __getstate__(self):
-        """Leave the Keras model behind when pickled: the receiver makes its own."""
-        return {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
 
     def save(self, path):
         """Write one npz file, whole or not at all."""

@@ -53,6 +53,14 @@ def cache_folder():
     return pathlib.Path(named or platformdirs.user_cache_dir("lotteryhelpers", appauthor=False))
 
 
+class PickledByFields:
+    """A dataclass that leaves its model or tensors behind when pickled: the receiver makes its own."""
+
+    def __getstate__(self):
+        """The fields alone."""
+        return {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+
+
 def describe(value):
     """Something JSON can hold that changes whenever the value does."""
     if dataclasses.is_dataclass(value):

@@ -13,11 +13,12 @@ from lotteryhelpers.bayesian import check_fits
 from lotteryhelpers.compacting import compact as compact_network
 from lotteryhelpers.masks import check_masks, density
 from lotteryhelpers.networks import MaskedDense, build_network, put_weights
+from lotteryhelpers.storage import PickledByFields
 from lotteryhelpers.training import train, trainer_for
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class TicketRun:
+class TicketRun(PickledByFields):
     """What :func:`train_ticket` gives.
 
     Attributes:
@@ -37,10 +38,6 @@ class TicketRun:
     test_accuracy: float
     best_step: int
     test_accuracy_at_best: float
-
-    def __getstate__(self):
-        """Leave the Keras model behind when pickled: the receiver makes its own."""
-        return {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
 
     @property
     def density(self):
@@ -81,12 +78,11 @@ def train_ticket(dataset, initial, masks, config, *, compact=False):
     """
     check_fits(initial, dataset)
     kept = check_masks(masks, initial.means, for_training=True)
-    start = compact_network(initial.means, initial.biases, kept, for_training=True) if compact else None
-    if start is None:
-        sizes, values = initial.sizes, (initial.means, initial.biases, kept)
-    else:
-        sizes, values = start.sizes, (start.weights, start.biases, start.masks)
-        dataset = start.reduce(dataset)
+    sizes, values = initial.sizes, (initial.means, initial.biases, kept)
+    if compact:
+        small = compact_network(*values, for_training=True)
+        sizes, values = small.sizes, (small.weights, small.biases, small.masks)
+        dataset = small.reduce(dataset)
     trainer = trainer_for(MaskedDense, sizes)
     best = {"loss": np.inf}
     with trainer.lock:
@@ -105,8 +101,8 @@ def train_ticket(dataset, initial, masks, config, *, compact=False):
         if best["step"] < history.step.iloc[-1]:
             network.set_weights(best["weights"])
             test_accuracy_at_best = float(trainer.evaluate(*dataset.test.tensors)[1])
-    if start is not None:
-        weights, biases = start.restore(weights, biases)
+    if compact:
+        weights, biases = small.restore(weights, biases)
     weights = tuple(np.where(m, w, np.float32(0)) for m, w in zip(kept, weights, strict=True))
     return TicketRun(
         history, weights, tuple(biases), kept, test_accuracy, best["step"], test_accuracy_at_best

@@ -253,8 +253,11 @@ def products(dataset, start):
             step += 1
         return kernels
 
+    def chain(kernels, images):
+        return functools.reduce(tf.matmul, kernels, images)
+
     # partial: else TensorFlow takes the many networks' functions for one that is traced again and again
-    forward = tf.function(functools.partial(functools.reduce, tf.matmul), jit_compile=True)
+    forward = tf.function(functools.partial(chain), jit_compile=True)
 
     def run(epochs):
         for _ in range(epochs):
