@@ -1,6 +1,6 @@
 """Measure the training against what people use instead; print the tables and write results.md beside this.
 
-python tests/benchmarks/bench.py [--rounds 4] [--only groups]
+python tests/benchmarks/bench.py [--rounds 3] [--only groups]
 
 All contenders of a group run in turn, in several rounds, in one process; the tables give medians. A run is
 three whole epochs. Nothing else should run on the machine.
@@ -232,7 +232,7 @@ def fresh_processes(report, rounds):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rounds", type=int, default=4)
+    parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--only", nargs="*", choices=("epochs", "steps", "processes", "growth", "compact"))
     options = parser.parse_args()
     warnings.filterwarnings("ignore", message=".*add_variable.* is deprecated", category=UserWarning)
