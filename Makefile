@@ -2,10 +2,11 @@
 # make test   all tests
 # make lab    JupyterLab on notebooks/
 # make bench  how fast, beside what people use instead -> tests/benchmarks/results.md
+# make studies  the long runs behind notebook 05, about an hour and a half -> notebooks/results/
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: run test lab bench
+.PHONY: run test lab bench studies
 run: .venv/installed
 	$(BIN)/python notebooks/run.py
 
@@ -22,6 +23,11 @@ bench: .venv/installed
 	-$(BIN)/python -m pip install --disable-pip-version-check --progress-bar=off -e ".[bench]"
 	-$(BIN)/python -m pip install --disable-pip-version-check --progress-bar=off --no-deps bayesian-torch==0.5.0
 	$(BIN)/python tests/benchmarks/bench.py
+
+studies: .venv/installed
+	$(BIN)/python notebooks/studies/05_criteria.py
+	$(BIN)/python notebooks/studies/05_arms.py
+	$(BIN)/python notebooks/studies/05_stability.py
 
 # Made again only when the requirements change; an installation that broke off leaves no such file.
 .venv/installed: pyproject.toml

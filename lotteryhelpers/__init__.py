@@ -8,10 +8,11 @@ from importlib.metadata import version
 
 from lotteryhelpers.bayesian import draw_initial, load_or_train_bayesian, train_bayesian
 from lotteryhelpers.compacting import Compact, compact
+from lotteryhelpers.criteria import CRITERIA, masks_for
 from lotteryhelpers.data import Dataset, load_dataset
 from lotteryhelpers.masks import (
-    CRITERIA,
     density,
+    jaccard,
     keep_counts,
     keep_fraction,
     variance_masks,
@@ -28,6 +29,8 @@ from lotteryhelpers.plots import (
     use_style,
 )
 from lotteryhelpers.posterior import BayesianRun, Posterior
+from lotteryhelpers.runs import Spec
+from lotteryhelpers.sweeping import sweep
 from lotteryhelpers.tickets import TicketRun, paired_interval, train_ticket
 from lotteryhelpers.training import Recipe, TrainConfig, recipe
 

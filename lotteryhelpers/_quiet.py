@@ -6,6 +6,7 @@ file for as long as the imports take, and its text is shown again if they fail.
 """
 
 import contextlib
+import multiprocessing
 import os
 import sys
 import tempfile
@@ -34,8 +35,12 @@ def import_tensorflow():
     """Import TensorFlow, tf_keras and TensorFlow Probability, and wake XLA, quietly.
 
     TensorFlow 2.20 logs a line at the first XLA compilation of a process; a tiny compiled function
-    takes it along here (about a tenth of a second).
+    takes it along here (about a tenth of a second). Not in a worker process: it would settle the number of
+    threads, which a sweep sets. Nor has a progress bar a place there.
     """
+    in_worker = multiprocessing.parent_process() is not None
+    if in_worker:
+        os.environ.setdefault("TQDM_DISABLE", "1")
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     with quiet_stderr():
         import tensorflow as tf
@@ -43,4 +48,5 @@ def import_tensorflow():
         import tf_keras  # noqa: F401
 
         tf.config.list_physical_devices()
-        tf.function(lambda x: x + 1, jit_compile=True)(tf.constant(0))
+        if not in_worker:
+            tf.function(lambda x: x + 1, jit_compile=True)(tf.constant(0))

@@ -1,4 +1,4 @@
-"""Scores, masks and densities. Masks are tuples of bool arrays, True = kept; higher score = keep."""
+"""Masks from scores, and densities. Masks are tuples of bool arrays, True = kept; higher score = keep."""
 
 import dataclasses
 import math
@@ -157,27 +157,9 @@ def _check_scores(scores):
     return scores
 
 
-def _variance(run, **_):
-    """-sigma^2 of the final posterior: low variance = keep (the blog post's criterion)."""
-    return tuple(-v for v in _variances_of_the_kept(run.final))
-
-
-def _snr(run, **_):
-    """|mu| / sigma of the final posterior (Blundell et al. 2015, section 5.1: signal-to-noise ratio)."""
-    final = run.final
-    return tuple(abs(m) / np.maximum(s, 1e-30) for m, s in zip(final.means, final.stddevs, strict=True))
-
-
-def _magnitude(run, **_):
-    """|mu| of the final posterior (as Han et al. 2015 prune a deterministic network)."""
-    return tuple(abs(m) for m in run.final.means)
-
-
-class _Criteria(dict):
-    """Criterion's name -> function(run, *, dataset=None, dense=None, rng=None) -> scores, higher = keep."""
-
-    def __missing__(self, name):
-        raise ValueError(f"criterion {name!r} is unknown; there are {', '.join(sorted(self))}")
-
-
-CRITERIA = _Criteria(variance=_variance, snr=_snr, magnitude=_magnitude)
+def jaccard(a, b):
+    """The overlap of two masks: weights that both keep over weights that either keeps, 0 to 1."""
+    a, b = check_masks(a, a), check_masks(b, a)
+    both = sum(int((x & y).sum()) for x, y in zip(a, b, strict=True))
+    either = sum(int((x | y).sum()) for x, y in zip(a, b, strict=True))
+    return both / either if either else 1.0

@@ -161,7 +161,13 @@ def put_weights(network, weights, biases, masks):
 
 def mean_logits(network, images):
     """The network's logits ``[n, classes]`` with every weight at its mean: no noise."""
-    hidden = images
-    for layer in network.layers:
-        hidden = layer.activation(tf.matmul(hidden, layer.mean_kernel) + layer.bias)
-    return hidden
+    layers = network.layers
+    return logits([layer.mean_kernel for layer in layers], [layer.bias for layer in layers], images)
+
+
+def logits(kernels, biases, images):
+    """Logits ``[n, classes]`` of the network with these weights, ReLU between the layers."""
+    *hidden_layers, last = zip(kernels, biases, strict=True)
+    for kernel, bias in hidden_layers:
+        images = tf.nn.relu(tf.matmul(images, kernel) + bias)
+    return tf.matmul(images, last[0]) + last[1]

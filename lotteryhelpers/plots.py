@@ -14,11 +14,19 @@ COLORS = {
     "chance": "#949494",
     "snr": "#029e73",
     "magnitude": "#cc78bc",
+    "rms": "#de8f05",
+    "movement": "#8c613c",
+    "dense_magnitude": "#d55e00",
+    "snip": "#56b4e9",
+    "random_live": "#5f5f5f",
+    "untrained": "#8172b3",
+    "shuffled": "#949494",
     "nll": "#56b4e9",
     "kl": "#ca9161",
     "accuracy": "#de8f05",
 }
-DASHES = {"inverted": "--", "random": ":", "chance": ":", "snr": "-.", "magnitude": "--"}
+DASHES = {"inverted": "--", "random": ":", "chance": ":", "snr": "-.", "magnitude": "--", "rms": ":",
+          "dense_magnitude": "--", "random_live": "--", "shuffled": ":", "kl": ":"}  # fmt: skip
 LAYER_COLORS = sns.color_palette("viridis", 4)[:3]
 
 

@@ -78,14 +78,6 @@ def test_variance_masks_keep_at_and_below_the_threshold(small_run):
     assert at_the_tie[0].tolist() == [[True, True], [True, False]]
 
 
-def test_criteria_are_their_formulas(small_run):
-    final = small_run.final
-    mean, stddev = final.means[1], final.stddevs[1]
-    for name, formula in (("variance", -(stddev**2)), ("snr", abs(mean) / stddev), ("magnitude", abs(mean))):
-        given_extras = lh.CRITERIA[name](small_run, dataset=None, dense=None, rng=None)
-        np.testing.assert_allclose(given_extras[1], formula, rtol=1e-6)
-
-
 def test_density_counts():
     density = lh.density([np.array([[True, False], [True, True]]), np.array([[False], [True]])])
     assert density.overall == pytest.approx(4 / 6) and density.layers == (0.75, 0.5)
@@ -108,7 +100,7 @@ two = [np.arange(6.0).reshape(2, 3), np.arange(3.0).reshape(3, 1)]
         (lambda run: lh.keep_fraction([two[0][0]], 0.5), r"scores of layer 1 are float64 \(3,\)"),
         (lambda run: lh.keep_counts(two, [3]), r"counts=\[3\] must have a number for each of 2"),
         (lambda run: lh.keep_counts(two, [3, 9]), "layer 2 would keep 9 weights; it must be 1 to 3"),
-        (lambda run: lh.CRITERIA["entropy"], "'entropy' is unknown; there are magnitude, snr, variance"),
+        (lambda run: lh.CRITERIA["entropy"], "'entropy' is unknown; there are dense_magnitude, inverted, kl, .*, variance"),
         (lambda run: lh.variance_masks(run.final, -1), "threshold=-1 must be a variance"),
         (lambda run: lh.variance_masks(run.final, None), "threshold=None must be a variance"),
         (lambda run: lh.variance_masks(run.final, float("nan")), "threshold=nan must be a variance"),
@@ -141,8 +133,9 @@ def test_what_an_earlier_mask_pruned_does_not_come_back(digits, small_run):
     masks = lh.keep_fraction(lh.CRITERIA["magnitude"](small_run), 0.5)
     config = lh.TrainConfig(2, 64, seed=3)
     run = lh.train_bayesian(digits, config, initial=small_run.initial, masks=masks, kl_weight=0.1)
-    for name in ("variance", "snr", "magnitude"):
-        again = lh.keep_fraction(lh.CRITERIA[name](run), 0.2)
+    dense = lh.train_ticket(digits, small_run.initial, None, config)
+    for name in lh.CRITERIA:
+        again = lh.masks_for(run, name, 0.2, dataset=digits, dense=dense, rng=np.random.default_rng(0))
         assert all((~new | old).all() for new, old in zip(again, masks, strict=True)), name
     by_threshold = lh.variance_masks(run.final, lh.variance_quantile(run.final, 0.2))
     assert lh.density(by_threshold).overall == pytest.approx(0.2, abs=1e-3)

@@ -233,7 +233,7 @@ def fresh_processes(report, rounds):
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--only", nargs="*", choices=("epochs", "steps", "processes", "growth", "compact"))
+    parser.add_argument("--only", nargs="*", choices=("epochs", "steps", "processes", "growth", "compact", "workers"))
     options = parser.parse_args()
     warnings.filterwarnings("ignore", message=".*add_variable.* is deprecated", category=UserWarning)
     os.environ["TQDM_DISABLE"] = "1"
@@ -252,7 +252,7 @@ def main():
                f"with everything before and after. Medians of {options.rounds} rounds.", "")  # fmt: skip
     report.add("Not tried: a GPU. There the same Philox would run on the device; whether it is the best choice there "
                "is not known. It is made in one place, lotteryhelpers/noise.py.", "")  # fmt: skip
-    chosen = options.only or ("epochs", "steps", "processes", "growth", "compact")
+    chosen = options.only or ("epochs", "steps", "processes", "growth", "compact", "workers")
     if "epochs" in chosen:
         epochs(report, data, options.rounds)
     if "steps" in chosen:
@@ -267,6 +267,10 @@ def main():
         import growth
 
         growth.compact_tickets(report, dataset, max(1, options.rounds - 1))
+    if "workers" in chosen:
+        import workers
+
+        workers.two_workers(report, dataset)
     report.add("", f"The whole run took {(time.time() - began) / 60:.0f} minutes.")
     if options.only:
         print("results.md is written by a whole run only")

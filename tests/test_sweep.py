@@ -1,0 +1,217 @@
+"""The sweep: the same rows wherever they are made, kept, resumed, and never ended by one bad run."""
+
+import os
+import pathlib
+import signal
+import subprocess
+import sys
+import textwrap
+import threading
+import time
+
+import numpy as np
+import pandas as pd
+import pytest
+from distributed import Client, LocalCluster
+
+import lotteryhelpers as lh
+
+CONFIG = lh.TrainConfig(epochs=3, batch_size=64, learning_rate=3e-3)
+
+
+def specs(seeds=(0, 1), names=("variance", "snr", "random"), densities=(0.5, 0.1)):
+    return [lh.Spec(s, "dense") for s in seeds] + [
+        lh.Spec(s, n, d) for s in seeds for n in names for d in densities
+    ]
+
+
+def made(rows):
+    """What must not depend on where a row was made."""
+    return rows.drop(columns="seconds")
+
+
+def kept_files():
+    return sorted(pathlib.Path(os.environ["LOTTERYHELPERS_CACHE_DIR"]).glob("runs/*.json"))
+
+
+def new_cache(monkeypatch, folder):
+    monkeypatch.setenv("LOTTERYHELPERS_CACHE_DIR", str(folder))
+
+
+def test_a_row_a_run_in_order_and_the_same_to_the_last_bit_with_another_number_of_workers(
+    digits, tmp_path, monkeypatch
+):
+    rows = lh.sweep(digits, specs(), CONFIG, workers=2)
+    assert list(zip(rows.seed, rows.criterion, rows.density, strict=True)) == [
+        (s.seed, s.criterion, s.density) for s in specs()
+    ]
+    assert (rows.error == "").all()
+    assert rows.test_accuracy.between(0.3, 1).all() and rows.calibration_error.between(0, 1).all()
+    assert (rows.best_epoch * (len(digits.train.labels) // 64) == rows.early_stopping_step).all()
+    assert rows.curve.map(len).eq(3).all() and (rows.seconds > 0).all()
+    assert len(kept_files()) == len(rows)
+    new_cache(monkeypatch, tmp_path / "other")
+    again = lh.sweep(digits, [vars(s) for s in specs()], CONFIG, workers=1)
+    pd.testing.assert_frame_equal(made(rows), made(again), check_exact=True)
+    assert rows.groupby("seed").test_accuracy.nunique().min() > 1  # criteria differ
+    of_seed = rows.pivot(index=["criterion", "density"], columns="seed", values="test_accuracy")
+    assert (of_seed[0] != of_seed[1]).any()
+
+
+def test_a_row_is_what_the_functions_give_one_by_one(digits):
+    (row,) = lh.sweep(digits, [lh.Spec(4, "snr", 0.1)], CONFIG).to_dict("records")
+    config = lh.TrainConfig(3, 64, 3e-3, seed=4)
+    run = lh.train_bayesian(digits, config)
+    ticket = lh.train_ticket(digits, run.initial, lh.masks_for(run, "snr", 0.1), config)
+    small = lh.compact(ticket.weights, ticket.biases, ticket.masks, for_training=True)
+    assert row["connected_inputs"] == small.sizes[0]
+    assert row["connected_units"] == sum(small.sizes[1:-1])
+    assert row["test_accuracy"] == pytest.approx(
+        ticket.test_accuracy, abs=0.01
+    )  # other threads round otherwise
+    assert row["early_stopping_step"] == ticket.best_step
+    np.testing.assert_allclose(row["curve"], ticket.history.validation_accuracy, atol=0.02)
+
+
+def test_finished_runs_are_read_not_made_and_anything_else_is_made(digits, recwarn):
+    some = specs(seeds=(0,), names=("snr",), densities=(0.5,))
+    first = lh.sweep(digits, some, CONFIG, workers=1)
+    times = {path: path.stat().st_mtime_ns for path in kept_files()}
+    again = lh.sweep(digits, [*some, lh.Spec(0, "snr", 0.2)], CONFIG, workers=1)
+    pd.testing.assert_frame_equal(first, again[: len(some)])
+    assert {p: p.stat().st_mtime_ns for p in kept_files() if p in times} == times
+    assert len(kept_files()) == len(some) + 1
+    longer = lh.sweep(digits, some, lh.TrainConfig(4, 64, 3e-3), workers=1)
+    assert longer.curve.map(len).eq(4).all()
+    damaged = next(iter(times))
+    damaged.write_text(damaged.read_text()[:20])
+    assert not recwarn.list
+    with pytest.warns(UserWarning, match="is damaged"):
+        lh.sweep(digits, [*some, lh.Spec(0, "snr", 0.2)], CONFIG, workers=1)
+
+
+def test_a_failed_run_is_a_row_with_its_error_and_is_tried_again(digits, monkeypatch):
+    def fails(run, **_):
+        raise ZeroDivisionError("one over nothing")
+
+    monkeypatch.setitem(lh.CRITERIA, "mine", lambda run, **_: fails(run))
+    rows = lh.sweep(digits, [lh.Spec(0, "mine", 0.5), lh.Spec(0, "snr", 0.5)], CONFIG, workers=1)
+    assert rows.error.tolist() == ["ZeroDivisionError: one over nothing", ""]
+    assert np.isnan(rows.test_accuracy[0]) and rows.test_accuracy[1] > 0.3
+    monkeypatch.setitem(lh.CRITERIA, "mine", lambda run, **_: run.final.means)
+    rows = lh.sweep(digits, [lh.Spec(0, "mine", 0.5), lh.Spec(0, "snr", 0.5)], CONFIG, workers=1)
+    assert rows.error.tolist() == ["", ""]
+    signed = rows.test_accuracy_at_best[0]
+    monkeypatch.setitem(lh.CRITERIA, "mine", lambda run, **_: [-m for m in run.final.means])
+    other = lh.sweep(digits, [lh.Spec(0, "mine", 0.5)], CONFIG, workers=1)
+    assert other.test_accuracy_at_best[0] != signed, "a changed criterion must not give the old rows"
+
+
+def test_a_training_that_diverges_is_an_error_in_each_of_its_rows(digits):
+    rows = lh.sweep(digits, specs(seeds=(0,)), lh.TrainConfig(2, 64, learning_rate=1e30), workers=1)
+    assert rows.error.str.contains("FloatingPointError").all() and not kept_files()
+
+
+def test_a_local_worker_that_dies_is_replaced_and_a_run_that_always_kills_is_named(
+    digits, tmp_path, monkeypatch
+):
+    flag = str(tmp_path / "died")
+
+    def once(run, **_):
+        if not os.path.exists(flag):
+            open(flag, "w").close()
+            os.kill(os.getpid(), signal.SIGKILL)
+        return run.final.means
+
+    monkeypatch.setitem(lh.CRITERIA, "mine", lambda run, **_: once(run))
+    rows = lh.sweep(digits, [lh.Spec(0, "mine", 0.5), lh.Spec(1, "snr", 0.5)], CONFIG, workers=2)
+    assert os.path.exists(flag) and rows.error.tolist() == ["", ""]
+    monkeypatch.setitem(lh.CRITERIA, "mine", lambda run, **_: os.kill(os.getpid(), signal.SIGKILL))
+    rows = lh.sweep(digits, [lh.Spec(1, "mine", 0.2), lh.Spec(1, "snr", 0.5)], CONFIG, workers=1)
+    assert "lost 3 times" in rows.error[0] and rows.error[1] == ""
+
+
+def test_an_interrupted_sweep_ends_soon_leaves_no_worker_and_goes_on_where_it_stopped(tmp_path):
+    script = tmp_path / "script.py"
+    script.write_text(
+        textwrap.dedent("""
+        import lotteryhelpers as lh
+        config = lh.TrainConfig(epochs=60, batch_size=16)
+        specs = [lh.Spec(0, name, d / 100) for name in ("snr", "variance") for d in range(10, 90, 10)]
+        if __name__ == "__main__":
+            rows = lh.sweep(lh.load_dataset("digits"), specs, config, workers=2)
+            print(len(rows), (rows.error == "").all())
+    """)
+    )
+    child = subprocess.Popen(
+        [sys.executable, script], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    until = time.time() + 120
+    while not kept_files() and time.time() < until and child.poll() is None:
+        time.sleep(0.05)
+    workers = subprocess.run(["ps", "-o", "pid=", "--ppid", str(child.pid)], capture_output=True, text=True)
+    child.send_signal(signal.SIGINT)
+    interrupted = time.time()
+    _, errors = child.communicate(timeout=60)
+    assert "KeyboardInterrupt" in errors and time.time() - interrupted < 20
+    assert not any(pathlib.Path("/proc", pid).exists() for pid in workers.stdout.split())
+    finished = {path: path.stat().st_mtime_ns for path in kept_files()}
+    assert 1 <= len(finished) < 16
+    done = subprocess.run([sys.executable, script], capture_output=True, text=True, timeout=300)
+    assert done.stdout == "16 True\n", done.stderr
+    assert {p: p.stat().st_mtime_ns for p in kept_files() if p in finished} == finished
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_a_dask_cluster_of_processes_gives_the_same_rows_though_a_worker_is_killed(
+    digits, tmp_path, monkeypatch
+):
+    many = specs(seeds=(0, 1, 2), densities=(0.8, 0.5, 0.2, 0.1))
+    here = lh.sweep(digits, many, CONFIG)
+    new_cache(monkeypatch, tmp_path / "of-the-cluster")
+    options = {"n_workers": 2, "threads_per_worker": 1, "processes": True, "dashboard_address": None}
+    with LocalCluster(**options) as cluster, Client(cluster) as client:
+        before = set(client.run(os.getpid).values())
+        killed = []
+
+        def kill_one():
+            while len(kept_files()) < 3:
+                time.sleep(0.01)
+            killed.append((min(before), len(kept_files())))
+            os.kill(min(before), signal.SIGKILL)
+
+        killer = threading.Thread(target=kill_one)
+        killer.start()
+        there = lh.sweep(digits, many, CONFIG, client=client)
+        killer.join()
+        after = set(client.run(os.getpid).values())
+    assert len(before) == 2 and killed[0][1] < len(many) and killed[0][0] not in after
+    pd.testing.assert_frame_equal(made(here), made(there), check_exact=True)
+
+
+def test_a_worker_whose_tensorflow_has_many_threads_is_refused(digits):
+    with (
+        LocalCluster(n_workers=1, processes=False, dashboard_address=None) as cluster,
+        Client(cluster) as client,
+    ):
+        rows = lh.sweep(digits, [lh.Spec(0, "snr", 0.5)], CONFIG, client=client)
+    assert "start fresh worker processes" in rows.error[0]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (lambda d: ([lh.Spec(0, "entropy", 0.5)], CONFIG), "criterion 'entropy' is unknown"),
+        (lambda d: ([lh.Spec(0, "snr", 1.5)], CONFIG), "density=1.5"),
+        (lambda d: ([lh.Spec(0, "dense", 0.5)], CONFIG), "and 1 for 'dense'"),
+        (lambda d: ([lh.Spec(0, "snr", 0.5, scope="unit")], CONFIG), "scope='unit' must be one of layer"),
+        (lambda d: ([lh.Spec(-1, "snr", 0.5)], CONFIG), "seed=-1"),
+        (lambda d: ([lh.Spec(0, "snr", 0.5)], 3), "config is a int; it must be a Recipe or a TrainConfig"),
+    ],
+)
+def test_bad_arguments_are_named_before_anything_is_trained(arguments, message, digits, monkeypatch):
+    monkeypatch.setattr("lotteryhelpers.sweeping._hand_out", lambda *a: pytest.fail("started"))
+    with pytest.raises(ValueError, match=message):
+        lh.sweep(digits, *arguments(digits))
+    with pytest.raises(ValueError, match="workers=0"):
+        lh.sweep(digits, specs(), CONFIG, workers=0)
