@@ -27,6 +27,7 @@ bench: .venv/installed
 studies: .venv/installed
 	$(BIN)/python notebooks/studies/05_criteria.py
 	$(BIN)/python notebooks/studies/05_arms.py
+	$(BIN)/python notebooks/studies/05_magnitude.py
 	$(BIN)/python notebooks/studies/05_stability.py
 
 # Made again only when the requirements change; an installation that broke off leaves no such file.

@@ -1,8 +1,5 @@
 """The training of the Bayesian network, and the call that keeps its result on disk."""
 
-import hashlib
-import importlib.metadata
-import json
 import warnings
 
 import numpy as np
@@ -10,7 +7,7 @@ import numpy as np
 from lotteryhelpers.masks import check_masks
 from lotteryhelpers.networks import EPSILON, Flipout
 from lotteryhelpers.posterior import BayesianRun, Posterior, put_posterior, take_posterior
-from lotteryhelpers.storage import cache_folder, describe
+from lotteryhelpers.storage import cache_folder, key_of
 from lotteryhelpers.training import check_positive, train, trainer_for
 
 
@@ -132,9 +129,7 @@ def load_or_train_bayesian(dataset, config, **options):
     """
     for name in {"hidden", "snapshots"} & set(options):
         options[name] = as_tuple(name, options[name])
-    asked = {"config": describe(config), "options": {k: describe(v) for k, v in options.items()}}
-    asked |= {"data": dataset.fingerprint, "version": importlib.metadata.version("lotteryhelpers")}
-    key = hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()[:20]
+    key = key_of(config=config, options=options, data=dataset.fingerprint)
     path = cache_folder() / f"bayesian-{dataset.name}-{key}.npz"
     if path.exists():
         try:

@@ -3,6 +3,8 @@
 import contextlib
 import dataclasses
 import hashlib
+import importlib.metadata
+import json
 import os
 import pathlib
 import tempfile
@@ -53,6 +55,13 @@ def cache_folder():
     return pathlib.Path(named or platformdirs.user_cache_dir("lotteryhelpers", appauthor=False))
 
 
+def key_of(**asked):
+    """20 hexadecimal digits that change with any of what was asked, and with this package's version."""
+    asked = {name: describe(value) for name, value in asked.items()}
+    asked["version"] = importlib.metadata.version("lotteryhelpers")
+    return hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()[:20]
+
+
 class PickledByFields:
     """A dataclass that leaves its model or tensors behind when pickled: the receiver makes its own."""
 
@@ -72,6 +81,8 @@ def describe(value):
         return [value.dtype.str, value.shape, digest]
     if isinstance(value, list | tuple):
         return [describe(v) for v in value]
+    if isinstance(value, dict):
+        return {name: describe(v) for name, v in value.items()}
     if isinstance(value, np.generic):
         return value.item()
     if value is None or isinstance(value, bool | int | float | str):

@@ -5,7 +5,6 @@ import contextlib
 import dataclasses
 import functools
 import hashlib
-import importlib.metadata
 import itertools
 import json
 import warnings
@@ -17,7 +16,7 @@ from tqdm.auto import tqdm
 
 from lotteryhelpers.criteria import CRITERIA
 from lotteryhelpers.runs import Spec, keep, make_rows, make_start, take_dataset
-from lotteryhelpers.storage import cache_folder, describe
+from lotteryhelpers.storage import cache_folder, key_of
 from lotteryhelpers.training import Recipe, TrainConfig
 
 ATTEMPTS = 3
@@ -86,15 +85,16 @@ def sweep(dataset, specs, config, *, client=None, workers=None):
 
 def _path(dataset, recipe, spec):
     """The file of a finished run; a reader's own criterion is known by its code, not by its name."""
-    asked = {"spec": describe(spec), "data": dataset.fingerprint}
-    for part in ("bayesian", "ticket"):
-        asked[part] = describe(dataclasses.replace(getattr(recipe, part), seed=spec.seed))
-    function = CRITERIA.get(spec.criterion)
-    if function and not function.__module__.startswith("lotteryhelpers."):
-        asked["code"] = hashlib.sha256(cloudpickle.dumps(function)).hexdigest()
-    asked["version"] = importlib.metadata.version("lotteryhelpers")
-    key = hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()[:20]
+    bayesian, ticket = (dataclasses.replace(c, seed=spec.seed) for c in (recipe.bayesian, recipe.ticket))
+    own = _is_own(spec.criterion)
+    code = hashlib.sha256(cloudpickle.dumps(CRITERIA[spec.criterion])).hexdigest() if own else None
+    key = key_of(spec=spec, bayesian=bayesian, ticket=ticket, data=dataset.fingerprint, code=code)
     return cache_folder() / "runs" / f"{dataset.name}-{key}.json"
+
+
+def _is_own(criterion):
+    """Whether a reader has put it into ``CRITERIA``."""
+    return criterion in CRITERIA and not CRITERIA[criterion].__module__.startswith("lotteryhelpers.")
 
 
 def _kept(paths):
@@ -152,7 +152,7 @@ def _hand_out(dataset, specs, recipe, paths, client, workers, runs_a_task):
         by_start.setdefault(spec.start, []).append(spec)
     with _executor(dataset, client, min(workers or loky.cpu_count(), len(specs))) as (submit, share):
         for start, group in by_start.items():
-            with_dense = any(spec.criterion == "dense_magnitude" for spec in group)
+            with_dense = any(s.criterion == "dense_magnitude" or _is_own(s.criterion) for s in group)
             tasks[submit(make_start, recipe, start, with_dense)] = start
         while tasks:
             done, _ = concurrent.futures.wait(tasks, return_when=concurrent.futures.FIRST_COMPLETED)

@@ -1,5 +1,6 @@
 """The notebooks: hygiene, parameters that take, claims that can fail, and the headline on MNIST."""
 
+import json
 import os
 import re
 import statistics
@@ -8,6 +9,7 @@ import sys
 
 import nbclient
 import nbformat
+import pandas as pd
 import pytest
 from common import ROOT, needs_mnist
 
@@ -129,6 +131,49 @@ def test_the_claim_that_only_mnist_supports_fails_for_random_masks(shared_cache,
     notebook = execute(BY_NUMBER["04"], environment, monkeypatch, insert=insert, allow_errors=True)
     claims = [c for c in code_cells(notebook) if "mnist-claim" in c.metadata.get("tags", [])]
     assert [failed(c) for c in claims] == ["AssertionError"]
+
+
+MIXED_UP = """
+def mixed_up(rows, rng=np.random.default_rng(17)):
+    rows = rows.reset_index(drop=True).copy()
+    names = ["test_accuracy_at_best", "test_accuracy", "calibration_error", "connected_inputs", "connected_units"]
+    if set(names) <= set(rows):
+        for _, part in rows[rows.criterion != "dense"].groupby(["seed", "density"]):
+            rows.loc[part.index, names] = part[names].to_numpy()[rng.permutation(len(part))]
+    return rows
+sweep, read_csv = lh.sweep, pd.read_csv
+"""
+
+
+def test_claims_about_criteria_fail_when_the_rows_names_are_mixed_up(digits_environment, monkeypatch):
+    insert = MIXED_UP + "lh.sweep = lambda *args, **kwargs: mixed_up(sweep(*args, **kwargs))"
+    notebook = execute(BY_NUMBER["05"], digits_environment, monkeypatch, insert=insert, allow_errors=True)
+    claims = [c for c in code_cells(notebook) if "claim" in c.metadata.get("tags", [])]
+    assert claims and [failed(c) for c in claims] == ["AssertionError"] * len(claims)
+
+
+@needs_mnist
+def test_claims_about_the_stored_criteria_fail_when_the_rows_names_are_mixed_up(shared_cache, monkeypatch):
+    environment = {"DATASET": "mnist", "LOTTERYHELPERS_CACHE_DIR": shared_cache}
+    insert = MIXED_UP + """
+lh.recipe = lambda dataset, seed=0: lh.Recipe(lh.TrainConfig(1, seed=seed), lh.TrainConfig(1, seed=seed), (0, 1))
+pd.read_csv = lambda path, **options: mixed_up(read_csv(path, **options))
+"""
+    notebook = execute(BY_NUMBER["05"], environment, monkeypatch, insert=insert, allow_errors=True)
+    claims = [c for c in code_cells(notebook) if {"claim", "mnist-claim"} & set(c.metadata.get("tags", []))]
+    assert len(claims) > 2 and [failed(c) for c in claims] == ["AssertionError"] * len(claims)
+
+
+def test_stored_tables_say_how_they_were_made():
+    tables = sorted((ROOT / "notebooks" / "results").glob("*.csv"))
+    assert tables
+    for path in tables:
+        about = json.loads(path.with_suffix(".json").read_text())
+        script = ROOT / about["command"].removeprefix("python ")
+        assert script.is_file() and path.stem in script.read_text() and script.name in (ROOT / "Makefile").read_text()
+        rows = pd.read_csv(path, keep_default_na=False)
+        assert about["rows"] == len(rows) and about["dataset"] == "mnist" and about["versions"]["tensorflow"]
+        assert "error" not in rows or (rows.error == "").all()
 
 
 @needs_mnist

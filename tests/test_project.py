@@ -72,7 +72,7 @@ def lines_of_code(path):
 def test_the_module_stays_readable():
     files = list((ROOT / "lotteryhelpers").glob("*.py"))
     assert max(len(p.read_text().splitlines()) for p in files) <= 250
-    assert sum(lines_of_code(p) for p in files) <= 1060
+    assert sum(lines_of_code(p) for p in files) <= 1360
 
 
 def test_public_names():
@@ -80,7 +80,7 @@ def test_public_names():
 
     promised = (
         "load_dataset TrainConfig train_bayesian Posterior CRITERIA variance_masks variance_quantile "
-        "keep_fraction density train_ticket compact"
+        "keep_fraction density train_ticket compact sweep"
     )
     assert all(hasattr(lh, name) for name in promised.split())
     for name in promised.split():
@@ -99,7 +99,7 @@ def test_no_page_names_this_machine():
             assert not re.search(r"/(root|work|home/\w+)/", page.read_text(encoding="utf-8")), page
 
 
-@pytest.mark.parametrize("target", ["run", "test", "lab", "bench"])
+@pytest.mark.parametrize("target", ["run", "test", "lab", "bench", "studies"])
 def test_the_readme_says_what_make_does(target):
     readme, makefile = (ROOT / "README.md").read_text(), (ROOT / "Makefile").read_text()
     assert f"make {target}" in readme
