@@ -2,7 +2,7 @@
 # make test   all tests
 # make lab    JupyterLab on notebooks/
 # make bench  how fast, beside what people use instead -> tests/benchmarks/results.md
-# make studies  the long runs behind notebook 05, about an hour and a half -> notebooks/results/
+# make studies  the long runs behind notebook 05, about an hour -> notebooks/results/
 PYTHON ?= python3
 BIN := .venv/bin
 

@@ -38,7 +38,8 @@ def import_tensorflow():
     takes it along here (about a tenth of a second). Not in a worker process: it would settle the number of
     threads, which a sweep sets. Nor has a progress bar a place there.
     """
-    in_worker = multiprocessing.parent_process() is not None
+    process = multiprocessing.current_process()  # "inheriting": a spawned one that reads its parent's script
+    in_worker = multiprocessing.parent_process() is not None or getattr(process, "_inheriting", False)
     if in_worker:
         os.environ.setdefault("TQDM_DISABLE", "1")
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")

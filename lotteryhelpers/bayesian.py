@@ -21,8 +21,7 @@ def draw_initial(sizes, seed, initializer="normal"):
             rho ~ N(-3, 0.1^2); or ``"glorot"``: means normal with variance 2 / (inputs + units) (Glorot &
             Bengio 2010, eq. 12), biases zero, the deviations as before.
     """
-    if initializer not in ("normal", "glorot"):
-        raise ValueError(f"initializer={initializer!r} must be 'normal' or 'glorot'")
+    check_initializer(initializer)
     means, stddevs, biases = [], [], []
     for layer, (inputs, units) in enumerate(zip(sizes, sizes[1:], strict=False)):
         rng = np.random.default_rng([seed, layer, 2])
@@ -31,6 +30,12 @@ def draw_initial(sizes, seed, initializer="normal"):
         stddevs.append(np.logaddexp(0, rng.normal(-3, 0.1, (inputs, units))))
         biases.append(rng.normal(0, 0.1, units) if initializer == "normal" else np.zeros(units))
     return Posterior(means, stddevs, biases)
+
+
+def check_initializer(initializer):
+    """Raise a ValueError unless :func:`draw_initial` knows it."""
+    if initializer not in ("normal", "glorot"):
+        raise ValueError(f"initializer={initializer!r} must be 'normal' or 'glorot'")
 
 
 def train_bayesian(
@@ -125,7 +130,8 @@ def load_or_train_bayesian(dataset, config, **options):
     """``train_bayesian(dataset, config, **options)``, or what it gave when it was last asked the same.
 
     A result is kept in :func:`cache_folder` under a hash of the dataset's contents, the configuration, the
-    options and this package's version. A kept file that can't be read is reported and made again.
+    options, this package's text and TensorFlow's version. A kept file that can't be read is reported and
+    made again.
     """
     for name in {"hidden", "snapshots"} & set(options):
         options[name] = as_tuple(name, options[name])

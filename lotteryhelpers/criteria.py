@@ -75,7 +75,7 @@ def _dense_magnitude(run, *, dense=None, **_):
 
 @_criterion
 def _movement(run, **_):
-    """|mu_final - mu_initial| (Zhou et al. 2019, section 3, call it "movement")."""
+    """|mu_final - mu_initial| ("movement" in Zhou et al. 2019)."""
     return _each(lambda f, i: abs(f - i), run.final.means, run.initial.means)
 
 
@@ -144,8 +144,10 @@ def _shuffled(run, *, rng=None, **_):
     With a count for each layer that is chance; ranked over all layers it is chance with the counts that
     one variance threshold gives.
     """
-    rng = _need("shuffled", "rng", rng)
-    return _each(lambda s: -(rng.permutation(s.ravel()) ** 2).reshape(s.shape), run.final.stddevs)
+    rng, scores = _need("shuffled", "rng", rng), _each(lambda s: -(s**2), run.final.stddevs)
+    for score, stddev in zip(scores, run.final.stddevs, strict=True):
+        score[stddev > 0] = rng.permutation(score[stddev > 0])  # what an earlier mask pruned has no part
+    return scores
 
 
 @_criterion
@@ -154,6 +156,8 @@ def _untrained(run, **_):
     return _each(lambda s: -(s**2), run.initial.stddevs)
 
 
+#: What this file defines; anything else in CRITERIA is a reader's own.
+OURS = dict(CRITERIA)
 #: How :func:`masks_for` shares the weights out among the layers.
 SCOPES = ("layer", "uniform", "global", "variance")
 

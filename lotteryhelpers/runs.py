@@ -10,13 +10,13 @@ import numpy as np
 import tensorflow as tf
 import tensorflow_probability as tfp
 
-from lotteryhelpers.bayesian import load_or_train_bayesian
+from lotteryhelpers.bayesian import check_initializer, load_or_train_bayesian
 from lotteryhelpers.compacting import compact
-from lotteryhelpers.criteria import CRITERIA, SCOPES, masks_for
+from lotteryhelpers.criteria import CRITERIA, OURS, SCOPES, masks_for
 from lotteryhelpers.networks import logits
 from lotteryhelpers.storage import replacing
 from lotteryhelpers.tickets import train_ticket
-from lotteryhelpers.training import TrainConfig
+from lotteryhelpers.training import TrainConfig, check_positive
 
 
 @dataclasses.dataclass(frozen=True)
@@ -53,6 +53,9 @@ class Spec:
         if not 0 < self.density <= 1 or (self.criterion == "dense" and self.density != 1):
             raise ValueError(f"density={self.density!r} must be above 0 and at most 1, and 1 for 'dense'")
         TrainConfig(1, seed=self.seed)  # refuses a bad seed
+        check_positive("prior_stddev", self.prior_stddev)
+        check_positive("kl_weight", self.kl_weight, or_zero=True)
+        check_initializer(self.initializer)
 
 
 def keep(path, row):
@@ -71,31 +74,38 @@ def take_dataset(dataset):
 
 
 def _on_one_thread():
-    if os.environ.get("TF_NUM_INTRAOP_THREADS") == "1":
-        return
+    """The same rows everywhere: one thread, and no GPU, which the workers of a machine would fight for."""
     try:
-        tf.config.threading.set_intra_op_parallelism_threads(1)
+        tf.config.set_visible_devices([], "GPU")
+        if os.environ.get("TF_NUM_INTRAOP_THREADS") != "1":
+            tf.config.threading.set_intra_op_parallelism_threads(1)
     except RuntimeError:
         raise RuntimeError(
-            "TensorFlow already runs on several threads in this worker; start fresh worker processes, under "
-            "a nanny or with TF_NUM_INTRAOP_THREADS=1 in their environment"
+            "TensorFlow already runs on several threads or a GPU in this worker; start fresh worker "
+            "processes, under a nanny or with TF_NUM_INTRAOP_THREADS=1 and CUDA_VISIBLE_DEVICES=-1 in their "
+            "environment"
         ) from None
 
 
 def make_start(dataset, recipe, start, with_dense):
-    """The Bayesian run of a start and, where a criterion needs it, its dense network; or what went wrong."""
+    """The Bayesian run of a start and, where a criterion needs it, its dense network; each, or its error."""
+    seed, prior_stddev, kl_weight, initializer = start
+    made = [None, None]
     try:
         _on_one_thread()
         dataset = dataset or _of_this_process["dataset"]
-        seed, prior_stddev, kl_weight, initializer = start
-        run = load_or_train_bayesian(
+        made[0] = load_or_train_bayesian(
             dataset, dataclasses.replace(recipe.bayesian, seed=seed), prior_stddev=prior_stddev,
             kl_weight=kl_weight, initializer=initializer,
         )  # fmt: skip
-        config = dataclasses.replace(recipe.ticket, seed=seed)
-        return run, train_ticket(dataset, run.initial, None, config) if with_dense else None
     except Exception as error:
         return error, None
+    try:
+        config = dataclasses.replace(recipe.ticket, seed=seed)
+        made[1] = train_ticket(dataset, made[0].initial, None, config) if with_dense else None
+    except Exception as error:
+        made[1] = error
+    return tuple(made)
 
 
 def make_rows(dataset, recipe, made, asked):
@@ -118,7 +128,11 @@ def _make_row(dataset, recipe, run, dense, spec, function):
         raise run
     masks = None
     if spec.criterion != "dense":
+        if isinstance(dense, Exception) and OURS.get(spec.criterion) in (None, OURS["dense_magnitude"]):
+            raise dense
         CRITERIA[spec.criterion] = function  # a reader's own isn't known in another process
+        for array in _arrays(run.initial, run.final, dense, dataset.train, dataset.validation, dataset.test):
+            array.flags.writeable = False  # a criterion that writes into them would change the others' rows
         rng = np.random.default_rng([spec.seed, round(1e6 * spec.density)])
         masks = masks_for(run, spec.criterion, spec.density, scope=spec.scope, dataset=dataset, dense=dense,
                           rng=rng, prior_stddev=spec.prior_stddev)  # fmt: skip
@@ -141,3 +155,12 @@ def _make_row(dataset, recipe, run, dense, spec, function):
         "curve": [float(a) for a in history.validation_accuracy],
         "error": "",
     }  # fmt: skip
+
+
+def _arrays(*holders):
+    """The NumPy arrays in these dataclasses' fields."""
+    for holder in filter(dataclasses.is_dataclass, holders):
+        for field in dataclasses.fields(holder):
+            value = getattr(holder, field.name)
+            values = value if isinstance(value, tuple) else [value]
+            yield from (v for v in values if isinstance(v, np.ndarray))

@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import functools
 import hashlib
 import importlib.metadata
 import json
@@ -56,10 +57,19 @@ def cache_folder():
 
 
 def key_of(**asked):
-    """20 hexadecimal digits that change with any of what was asked, and with this package's version."""
-    asked = {name: describe(value) for name, value in asked.items()}
-    asked["version"] = importlib.metadata.version("lotteryhelpers")
+    """20 hexadecimal digits that change with any of what was asked, with this package and with TensorFlow."""
+    asked = {name: describe(value) for name, value in asked.items()} | {"made by": _maker()}
     return hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()[:20]
+
+
+@functools.cache
+def _maker():
+    """What else decides a result: the text of this package, which readers may edit, and the versions."""
+    digest = hashlib.sha256()
+    for file in sorted(pathlib.Path(__file__).parent.glob("*.py")):
+        digest.update(file.read_bytes())
+    packages = ("tensorflow", "tensorflow-probability", "numpy")
+    return [digest.hexdigest(), *map(importlib.metadata.version, packages)]
 
 
 class PickledByFields:

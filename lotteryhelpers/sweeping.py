@@ -3,10 +3,12 @@
 import concurrent.futures
 import contextlib
 import dataclasses
-import functools
 import hashlib
+import io
 import itertools
 import json
+import sys
+import types
 import warnings
 
 import cloudpickle
@@ -14,13 +16,13 @@ import loky
 import pandas as pd
 from tqdm.auto import tqdm
 
-from lotteryhelpers.criteria import CRITERIA
+from lotteryhelpers.criteria import CRITERIA, OURS
 from lotteryhelpers.runs import Spec, keep, make_rows, make_start, take_dataset
 from lotteryhelpers.storage import cache_folder, key_of
 from lotteryhelpers.training import Recipe, TrainConfig
 
 ATTEMPTS = 3
-ENVIRONMENT = {"TF_NUM_INTRAOP_THREADS": "1", "TQDM_DISABLE": "1"}
+ENVIRONMENT = {"TF_NUM_INTRAOP_THREADS": "1", "CUDA_VISIBLE_DEVICES": "-1", "TQDM_DISABLE": "1"}
 COLUMNS = [field.name for field in dataclasses.fields(Spec)] + [
     "best_epoch", "early_stopping_step", "test_accuracy_at_best", "test_accuracy", "calibration_error",
     "connected_inputs", "connected_units", "seconds", "curve", "error",
@@ -58,14 +60,17 @@ def sweep(dataset, specs, config, *, client=None, workers=None):
         raise ValueError(f"config is a {type(config).__name__}; it must be a Recipe or a TrainConfig")
     if workers is not None and (client is not None or workers < 1):
         raise ValueError(f"workers={workers!r} must be at least 1, and None where there is a client")
-    paths = {spec: _path(dataset, recipe, spec) for spec in specs}
-    rows, lost = _kept(paths), None
+    codes = {name: _code(dataset, name) for name in {spec.criterion for spec in specs}}
+    paths = {spec: _path(dataset, recipe, spec, codes[spec.criterion]) for spec in specs}
+    rows, lost = _kept(paths), {}
     with tqdm(total=len(paths), initial=len(rows), desc="runs", unit="run") as bar:
         for attempt in range(ATTEMPTS):
             todo, runs_a_task = [spec for spec in paths if spec not in rows], 1 if attempt else 4
             # Runs that were in hand when a worker died are the first of those left. Once more, they come last
-            # and one a task; the last time each is alone, so that one which kills its worker takes no other.
-            groups = [[spec] for spec in todo] if attempt == ATTEMPTS - 1 else [todo[:: -1 if attempt else 1]]
+            # and one a task. The last time each has its own process, so that one which kills its process
+            # takes no other with it; a Dask cluster sees to that itself.
+            alone = attempt == ATTEMPTS - 1 and client is None
+            groups = [[spec] for spec in todo] if alone else [todo[:: -1 if attempt else 1]]
             for group in filter(None, groups):
                 handed_out = _hand_out(dataset, group, recipe, paths, client, workers, runs_a_task)
                 try:
@@ -76,25 +81,47 @@ def sweep(dataset, specs, config, *, client=None, workers=None):
                             rows |= made
                             bar.update(len(made))
                 except LostWorker as error:
-                    lost = error
+                    lost |= dict.fromkeys(group, error)
             rows = _kept(paths) | rows  # a lost task may have finished some of its runs
     for spec in paths:
-        rows.setdefault(spec, {"error": f"lost {ATTEMPTS} times: {lost}"})
+        rows.setdefault(spec, {"error": f"lost {ATTEMPTS} times: {lost.get(spec)}"})
     return pd.DataFrame([dataclasses.asdict(spec) | rows[spec] for spec in specs], columns=COLUMNS)
 
 
-def _path(dataset, recipe, spec):
-    """The file of a finished run; a reader's own criterion is known by its code, not by its name."""
+def _path(dataset, recipe, spec, code):
+    """The file of a finished run."""
     bayesian, ticket = (dataclasses.replace(c, seed=spec.seed) for c in (recipe.bayesian, recipe.ticket))
-    own = _is_own(spec.criterion)
-    code = hashlib.sha256(cloudpickle.dumps(CRITERIA[spec.criterion])).hexdigest() if own else None
     key = key_of(spec=spec, bayesian=bayesian, ticket=ticket, data=dataset.fingerprint, code=code)
     return cache_folder() / "runs" / f"{dataset.name}-{key}.json"
 
 
 def _is_own(criterion):
     """Whether a reader has put it into ``CRITERIA``."""
-    return criterion in CRITERIA and not CRITERIA[criterion].__module__.startswith("lotteryhelpers.")
+    return criterion != "dense" and CRITERIA[criterion] is not OURS.get(criterion)
+
+
+class _CodePickler(cloudpickle.Pickler):
+    """Leaves out where a function was written: another kernel, another line, the same criterion."""
+
+    def reducer_override(self, value):
+        """Called for each object."""
+        if isinstance(value, types.CodeType):
+            return tuple, ([value.co_code, value.co_consts, value.co_names, value.co_freevars],)
+        return super().reducer_override(value)
+
+
+def _code(dataset, criterion):
+    """A hash of a reader's own criterion, its code and what it uses, because its name may stay; else None."""
+    if not _is_own(criterion):
+        return None
+    function = CRITERIA[criterion]
+    module = sys.modules.get(getattr(function, "__module__", None))
+    if module is not None and module.__name__.split(".")[0] not in ("__main__", "lotteryhelpers"):
+        cloudpickle.register_pickle_by_value(module)  # workers get it as it is now, not as they imported it
+    dataset.fingerprint  # noqa: B018 - a criterion may use the dataset, which this completes
+    pickled = io.BytesIO()
+    _CodePickler(pickled).dump(function)
+    return hashlib.sha256(pickled.getvalue()).hexdigest()
 
 
 def _kept(paths):
@@ -117,28 +144,37 @@ class LostWorker(Exception):
 @contextlib.contextmanager
 def _executor(dataset, client, workers):
     """``submit(function, *arguments)``, the dataset put before them, and ``share``, to send a value once."""
-    if client is not None:
-        sent = client.scatter(dataset, broadcast=True, hash=False)
-        pool = client.get_executor(pure=False)
-        stop = functools.partial(pool.shutdown, wait=False)
-    else:
-        sent = None
+    if client is None:
         options = {"initializer": take_dataset, "initargs": (dataset,), "env": ENVIRONMENT}
         pool = loky.ProcessPoolExecutor(workers, **options)
-        stop = functools.partial(pool.shutdown, kill_workers=True)
+        try:
+            yield (lambda function, *rest: pool.submit(function, None, *rest)), lambda value: value
+        except BaseException:  # an interruption, for instance: nothing trains on unseen
+            pool.shutdown(kill_workers=True)
+            raise
+        pool.shutdown()
+        return
+    client.wait_for_workers(1)  # a queue may take its time
+    sent, waiting = client.scatter(dataset, broadcast=True, hash=False), set()
 
     def submit(function, *arguments):
-        return pool.submit(function, sent, *arguments)
+        theirs, ours = client.submit(function, sent, *arguments, pure=False), concurrent.futures.Future()
+        waiting.add(theirs)
 
-    def share(value):  # in a list, for a tuple's parts would be scattered apart
-        return value if client is None else client.scatter([value], hash=False)[0]
+        def hand_over(_):
+            try:
+                ours.set_result(theirs.result())
+            except BaseException as error:  # cancelled or lost: the caller must hear of it
+                ours.set_exception(LostWorker(repr(error)))
+            waiting.discard(theirs)
+
+        theirs.add_done_callback(hand_over)
+        return ours
 
     try:
-        yield submit, share
-    except BaseException:  # an interruption, for instance: nothing trains on unseen
-        stop()
-        raise
-    pool.shutdown()
+        yield submit, lambda value: client.scatter([value], hash=False)[0]  # a tuple's parts would go apart
+    finally:
+        client.cancel(list(waiting))
 
 
 def _hand_out(dataset, specs, recipe, paths, client, workers, runs_a_task):
@@ -155,7 +191,8 @@ def _hand_out(dataset, specs, recipe, paths, client, workers, runs_a_task):
             with_dense = any(s.criterion == "dense_magnitude" or _is_own(s.criterion) for s in group)
             tasks[submit(make_start, recipe, start, with_dense)] = start
         while tasks:
-            done, _ = concurrent.futures.wait(tasks, return_when=concurrent.futures.FIRST_COMPLETED)
+            # a second at a time: on Windows nothing interrupts a wait without an end
+            done, _ = concurrent.futures.wait(tasks, 1, concurrent.futures.FIRST_COMPLETED)
             for future in done:
                 start = tasks.pop(future)
                 try:

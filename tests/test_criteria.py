@@ -90,6 +90,17 @@ def test_shuffled_has_the_variances_counts_and_a_random_choice(small_run):
         )
 
 
+def test_shuffled_leaves_out_what_an_earlier_mask_pruned(digits, small_run):
+    masks = lh.masks_for(small_run, "magnitude", 0.5)
+    run = lh.train_bayesian(digits, lh.TrainConfig(2, 64, seed=3), initial=small_run.initial, masks=masks)
+    real, shuffled = (
+        lh.masks_for(run, name, 0.3, scope="global", rng=np.random.default_rng(0))
+        for name in ("variance", "shuffled")
+    )
+    assert [m.sum() for m in real] == [m.sum() for m in shuffled]
+    assert all((~new | old).all() for new, old in zip(shuffled, masks, strict=True))
+
+
 def test_scopes_share_out_as_they_say(small_run):
     sizes = [m.size for m in small_run.final.means]
     for density in (0.5, 0.2):

@@ -1,7 +1,9 @@
 """The sweep: the same rows wherever they are made, kept, resumed, and never ended by one bad run."""
 
+import importlib
 import os
 import pathlib
+import shutil
 import signal
 import subprocess
 import sys
@@ -94,9 +96,16 @@ def test_a_failed_run_is_a_row_with_its_error_and_is_tried_again(digits, monkeyp
     def fails(run, **_):
         raise ZeroDivisionError("one over nothing")
 
+    def spoils(run, **_):
+        run.final.stddevs[0][:] = 9
+        return run.final.stddevs
+
     monkeypatch.setitem(lh.CRITERIA, "mine", lambda run, **_: fails(run))
-    rows = lh.sweep(digits, [lh.Spec(0, "mine", 0.5), lh.Spec(0, "snr", 0.5)], CONFIG, workers=1)
-    assert rows.error.tolist() == ["ZeroDivisionError: one over nothing", ""]
+    monkeypatch.setitem(lh.CRITERIA, "writes", lambda run, **_: spoils(run))
+    three = [lh.Spec(0, "mine", 0.5), lh.Spec(0, "snr", 0.5), lh.Spec(0, "writes", 0.5)]
+    rows = lh.sweep(digits, three, CONFIG, workers=1)
+    assert rows.error[:2].tolist() == ["ZeroDivisionError: one over nothing", ""]
+    assert "read-only" in rows.error[2], "it would have changed the others' rows"
     assert np.isnan(rows.test_accuracy[0]) and rows.test_accuracy[1] > 0.3
     monkeypatch.setitem(lh.CRITERIA, "mine", lambda run, **_: run.final.means)
     rows = lh.sweep(digits, [lh.Spec(0, "mine", 0.5), lh.Spec(0, "snr", 0.5)], CONFIG, workers=1)
@@ -156,6 +165,7 @@ def test_an_interrupted_sweep_ends_soon_leaves_no_worker_and_goes_on_where_it_st
     while not kept_files() and time.time() < until and child.poll() is None:
         time.sleep(0.05)
     workers = subprocess.run(["ps", "-o", "pid=", "--ppid", str(child.pid)], capture_output=True, text=True)
+    assert len(workers.stdout.split()) >= 2
     child.send_signal(signal.SIGINT)
     interrupted = time.time()
     _, errors = child.communicate(timeout=60)
@@ -181,18 +191,66 @@ def test_a_dask_cluster_of_processes_gives_the_same_rows_though_a_worker_is_kill
         killed = []
 
         def kill_one():
-            while len(kept_files()) < 3:
+            until = time.time() + 300
+            while len(kept_files()) < 3 and time.time() < until:
                 time.sleep(0.01)
             killed.append((min(before), len(kept_files())))
             os.kill(min(before), signal.SIGKILL)
 
-        killer = threading.Thread(target=kill_one)
+        killer = threading.Thread(target=kill_one, daemon=True)
         killer.start()
         there = lh.sweep(digits, many, CONFIG, client=client)
         killer.join()
         after = set(client.run(os.getpid).values())
     assert len(before) == 2 and killed[0][1] < len(many) and killed[0][0] not in after
     pd.testing.assert_frame_equal(made(here), made(there), check_exact=True)
+
+
+def test_a_readers_criterion_is_known_by_its_code_wherever_it_is_written(digits, tmp_path, monkeypatch):
+    from lotteryhelpers.sweeping import _code
+
+    monkeypatch.setitem(lh.CRITERIA, "best", lh.CRITERIA["snr"])
+    alias = _code(digits, "best")
+    monkeypatch.setitem(lh.CRITERIA, "best", lh.CRITERIA["variance"])
+    assert None not in (alias, _code(digits, "best")) and alias != _code(digits, "best")
+    assert _code(digits, "snr") is None is _code(digits, "dense")
+    monkeypatch.syspath_prepend(tmp_path)
+    found = []
+    for sign in ("", "-"):
+        (tmp_path / "of_a_reader.py").write_text(
+            f"def mine(run, **_):\n    return [{sign}m for m in run.final.means]\n"
+        )
+        sys.modules.pop("of_a_reader", None)
+        importlib.invalidate_caches()
+        shutil.rmtree(tmp_path / "__pycache__", ignore_errors=True)
+        monkeypatch.setitem(lh.CRITERIA, "best", importlib.import_module("of_a_reader").mine)
+        found.append(_code(digits, "best"))
+    assert found[0] != found[1]
+
+
+SCRIPT = """
+import lotteryhelpers as lh
+{blank}
+lh.CRITERIA["mine"] = lambda run, **_: [abs(m) + {constant} for m in run.final.means]
+if __name__ == "__main__":
+    from distributed import Client, LocalCluster
+    with LocalCluster(n_workers=1, threads_per_worker=1, dashboard_address=None) as cluster, Client(cluster) as client:
+        specs = [lh.Spec(0, "mine", 0.5)]
+        rows = lh.sweep(lh.load_dataset("digits"), specs, lh.TrainConfig(2, 64), client=client)
+    print(rows.error.tolist())
+"""
+
+
+def test_a_script_with_a_cluster_of_its_own_resumes_from_another_place_but_not_with_other_code(tmp_path):
+    counts = []
+    for folder, blank, constant in (("a", "", 1), ("b", "# a line more", 1), ("c", "", 2)):
+        script = tmp_path / folder / "script.py"
+        script.parent.mkdir()
+        script.write_text(SCRIPT.format(blank=blank, constant=constant))
+        done = subprocess.run([sys.executable, script], capture_output=True, text=True, timeout=300)
+        assert done.stdout == "['']\n", done.stdout + done.stderr
+        counts.append(len(kept_files()))
+    assert counts == [1, 1, 2]
 
 
 def test_a_worker_whose_tensorflow_has_many_threads_is_refused(digits):
@@ -212,6 +270,8 @@ def test_a_worker_whose_tensorflow_has_many_threads_is_refused(digits):
         (lambda d: ([lh.Spec(0, "dense", 0.5)], CONFIG), "and 1 for 'dense'"),
         (lambda d: ([lh.Spec(0, "snr", 0.5, scope="unit")], CONFIG), "scope='unit' must be one of layer"),
         (lambda d: ([lh.Spec(-1, "snr", 0.5)], CONFIG), "seed=-1"),
+        (lambda d: ([lh.Spec(0, "snr", 0.5, prior_stddev=0)], CONFIG), "prior_stddev=0"),
+        (lambda d: ([lh.Spec(0, "snr", 0.5, initializer="he")], CONFIG), "initializer='he'"),
         (lambda d: ([lh.Spec(0, "snr", 0.5)], 3), "config is a int; it must be a Recipe or a TrainConfig"),
     ],
 )

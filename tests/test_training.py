@@ -287,6 +287,7 @@ def test_a_kept_run_is_loaded_and_anything_else_is_trained(digits, monkeypatch, 
     lh.load_or_train_bayesian(digits, QUICK, **SMALL, initial=first.initial)
     lh.load_or_train_bayesian(lh.load_dataset("digits", num_train=500), QUICK, **SMALL)
     monkeypatch.setattr("importlib.metadata.version", lambda name: "0.0.other")
+    storage._maker.cache_clear()
     lh.load_or_train_bayesian(digits, QUICK, **SMALL)
     assert len(trained) == 6
     assert len(list(storage.cache_folder().iterdir())) == 6
@@ -296,6 +297,7 @@ def test_a_kept_run_is_loaded_and_anything_else_is_trained(digits, monkeypatch, 
     with pytest.warns(UserWarning, match="a kept result is made again: .* is not a whole npz file"):
         lh.load_or_train_bayesian(digits, QUICK, **SMALL)
     assert len(trained) == 7
+    storage._maker.cache_clear()
 
 
 INTERRUPTED = """

@@ -11,7 +11,7 @@ import time
 import lotteryhelpers as lh
 import numpy as np
 import pandas as pd
-from study import options, write
+from study import write
 
 SEEDS = range(100, 105)
 DENSITIES = (0.5, 0.2, 0.05)
@@ -25,7 +25,7 @@ def masks_of(run, dataset, seed, density):
 
 
 if __name__ == "__main__":
-    began, _ = time.time(), options(__doc__)
+    began = time.time()
     dataset = lh.load_dataset("mnist")
     recipe, rows = lh.recipe(dataset), []
     sizes = (dataset.train.images.shape[1], 300, 100, dataset.num_classes)

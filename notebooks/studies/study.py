@@ -33,7 +33,7 @@ def write(name, frame, script, began, **configuration):
     about = {
         "command": f"python notebooks/studies/{pathlib.Path(script).name}",
         "rows": len(frame),
-        "minutes": round((time.time() - began) / 60, 1),
+        "minutes": round((time.time() - began) / 60, 1),  # of this call: a resumed study took more
         "cores": os.cpu_count(),
         "python": platform.python_version(),
         "versions": {package: importlib.metadata.version(package) for package in PACKAGES},
