@@ -6,6 +6,7 @@ import json
 import os
 import time
 
+import loky
 import numpy as np
 import tensorflow as tf
 import tensorflow_probability as tfp
@@ -70,6 +71,9 @@ _of_this_process = {}
 
 def take_dataset(dataset):
     """How a local worker gets its dataset, once."""
+    # Where psutil is installed, loky takes 300 MB of growth for a leak and restarts the worker. The data's
+    # tensors and the first compilation are as much, and a restart would pay for them again.
+    loky.process_executor._MAX_MEMORY_LEAK_SIZE = float("inf")
     _of_this_process["dataset"] = dataset
 
 

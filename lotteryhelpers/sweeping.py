@@ -65,7 +65,8 @@ def sweep(dataset, specs, config, *, client=None, workers=None):
     rows, lost = _kept(paths), {}
     with tqdm(total=len(paths), initial=len(rows), desc="runs", unit="run") as bar:
         for attempt in range(ATTEMPTS):
-            todo, runs_a_task = [spec for spec in paths if spec not in rows], 1 if attempt else 4
+            todo = [spec for spec in paths if spec not in rows]
+            runs_a_task = 1 if attempt or len(todo) < 100 else 4  # few runs: the last task must not be long
             # Runs that were in hand when a worker died are the first of those left. Once more, they come last
             # and one a task. The last time each has its own process, so that one which kills its process
             # takes no other with it; a Dask cluster sees to that itself.
