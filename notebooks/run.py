@@ -44,7 +44,7 @@ def drop_widgets(notebook):
 
 
 def slim_pictures(notebook):
-    """Pack each figure again without the opacity that it never uses: the same pixels, a tenth less to load."""
+    """Pack each figure again without the opacity that it never uses: same pixels, a tenth less to load."""
     for cell in notebook.cells:
         for data in (output.get("data", {}) for output in cell.get("outputs", [])):
             if "image/png" in data:
