@@ -121,7 +121,10 @@ def _code(dataset, criterion):
         cloudpickle.register_pickle_by_value(module)  # workers get it as it is now, not as they imported it
     dataset.fingerprint  # noqa: B018 - a criterion may use the dataset, which this completes
     pickled = io.BytesIO()
-    _CodePickler(pickled).dump(function)
+    pickler = _CodePickler(pickled)
+    # else the path of its file would be in it
+    pickler.globals_ref[id(getattr(function, "__globals__", None))] = {"__name__": "a reader's"}
+    pickler.dump(function)
     return hashlib.sha256(pickled.getvalue()).hexdigest()
 
 
