@@ -107,7 +107,9 @@ class _CodePickler(cloudpickle.Pickler):
     def reducer_override(self, value):
         """Called for each object."""
         if isinstance(value, types.CodeType):
-            return tuple, ([value.co_code, value.co_consts, value.co_names, value.co_freevars],)
+            counts = value.co_argcount, value.co_posonlyargcount, value.co_kwonlyargcount, value.co_flags
+            names = value.co_names, value.co_varnames, value.co_freevars, value.co_cellvars
+            return tuple, ([value.co_code, value.co_consts, *counts, *names],)
         return super().reducer_override(value)
 
 

@@ -214,6 +214,15 @@ def test_a_readers_criterion_is_known_by_its_code_wherever_it_is_written(digits,
     monkeypatch.setitem(lh.CRITERIA, "best", lh.CRITERIA["variance"])
     assert None not in (alias, _code(digits, "best")) and alias != _code(digits, "best")
     assert _code(digits, "snr") is None is _code(digits, "dense")
+    alike = []  # one bytecode, other arguments: it names them by place
+    for function in (
+        lambda run, dense, **_: abs(dense),
+        lambda run, rng, **_: abs(rng),
+        lambda run, *, rng, **_: abs(rng),
+    ):
+        monkeypatch.setitem(lh.CRITERIA, "best", function)
+        alike.append(_code(digits, "best"))
+    assert len(set(alike)) == 3
     monkeypatch.syspath_prepend(tmp_path)
     found = []
     for sign in ("", "-"):
