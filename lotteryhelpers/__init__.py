@@ -29,7 +29,7 @@ from lotteryhelpers.plots import (
     use_style,
 )
 from lotteryhelpers.posterior import BayesianRun, Posterior
-from lotteryhelpers.runs import Spec
+from lotteryhelpers.runs import Spec, specs_of
 from lotteryhelpers.sweeping import sweep
 from lotteryhelpers.tickets import TicketRun, paired_interval, train_ticket
 from lotteryhelpers.training import Recipe, TrainConfig, recipe

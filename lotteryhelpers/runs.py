@@ -59,6 +59,11 @@ class Spec:
         check_initializer(self.initializer)
 
 
+def specs_of(seeds, criteria, densities, **fields):
+    """A :class:`Spec` for each seed, density and criterion; ``fields`` are the same in all."""
+    return [Spec(s, c, d, **fields) for s in seeds for d in densities for c in criteria]
+
+
 def keep(path, row):
     """Write a finished run's row. A failed run is not kept: the next call tries again."""
     if not row["error"]:
@@ -94,11 +99,10 @@ def _on_one_thread():
 def make_start(dataset, recipe, start, with_dense):
     """The Bayesian run of a start and, where a criterion needs it, its dense network; each, or its error."""
     seed, prior_stddev, kl_weight, initializer = start
-    made = [None, None]
     try:
         _on_one_thread()
         dataset = dataset or _of_this_process["dataset"]
-        made[0] = load_or_train_bayesian(
+        run = load_or_train_bayesian(
             dataset, dataclasses.replace(recipe.bayesian, seed=seed), prior_stddev=prior_stddev,
             kl_weight=kl_weight, initializer=initializer,
         )  # fmt: skip
@@ -106,10 +110,9 @@ def make_start(dataset, recipe, start, with_dense):
         return error, None
     try:
         config = dataclasses.replace(recipe.ticket, seed=seed)
-        made[1] = train_ticket(dataset, made[0].initial, None, config) if with_dense else None
+        return run, train_ticket(dataset, run.initial, None, config) if with_dense else None
     except Exception as error:
-        made[1] = error
-    return tuple(made)
+        return run, error
 
 
 def make_rows(dataset, recipe, made, asked):
@@ -162,9 +165,8 @@ def _make_row(dataset, recipe, run, dense, spec, function):
 
 
 def _arrays(*holders):
-    """The NumPy arrays in these dataclasses' fields."""
+    """The NumPy arrays that these dataclasses hold."""
     for holder in filter(dataclasses.is_dataclass, holders):
-        for field in dataclasses.fields(holder):
-            value = getattr(holder, field.name)
+        for value in vars(holder).values():
             values = value if isinstance(value, tuple) else [value]
             yield from (v for v in values if isinstance(v, np.ndarray))

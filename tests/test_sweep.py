@@ -22,9 +22,7 @@ CONFIG = lh.TrainConfig(epochs=3, batch_size=64, learning_rate=3e-3)
 
 
 def specs(seeds=(0, 1), names=("variance", "snr", "random"), densities=(0.5, 0.1)):
-    return [lh.Spec(s, "dense") for s in seeds] + [
-        lh.Spec(s, n, d) for s in seeds for n in names for d in densities
-    ]
+    return lh.specs_of(seeds, ["dense"], [1.0]) + lh.specs_of(seeds, names, densities)
 
 
 def made(rows):

@@ -3,7 +3,7 @@
 import time
 
 import lotteryhelpers as lh
-from study import options, product, write
+from study import options, write
 
 SEEDS = range(100, 105)
 DENSITIES = (0.2, 0.05)
@@ -15,11 +15,11 @@ def specs():
     for prior_stddev in (0.1, 0.3, 1.0):
         for kl_weight in (0.1, 1.0):
             if (prior_stddev, kl_weight) != (1.0, 1.0):
-                found += product(SEEDS, ("variance", "snr"), DENSITIES, prior_stddev=prior_stddev,
+                found += lh.specs_of(SEEDS, ("variance", "snr"), DENSITIES, prior_stddev=prior_stddev,
                                  kl_weight=kl_weight)  # fmt: skip
-    found += product(SEEDS, ("dense",), (1.0,), initializer="glorot")
+    found += lh.specs_of(SEEDS, ("dense",), (1.0,), initializer="glorot")
     criteria = ("variance", "snr", "magnitude", "dense_magnitude", "random")
-    return found + product(SEEDS, criteria, DENSITIES, initializer="glorot")
+    return found + lh.specs_of(SEEDS, criteria, DENSITIES, initializer="glorot")
 
 
 if __name__ == "__main__":

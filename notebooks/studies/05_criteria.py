@@ -6,7 +6,7 @@ Writes results/05_criteria.csv, a row a run, and results/05_curves.csv, validati
 import time
 
 import lotteryhelpers as lh
-from study import options, product, write
+from study import options, write
 
 SEEDS = range(100, 105)
 PRIMARY_SEEDS = range(100, 110)  # the comparisons named beforehand have ten
@@ -25,11 +25,11 @@ CURVES = ("dense", "variance", "snr", "magnitude", "random", "inverted")
 
 def specs():
     """All runs; those that a comparison was named for come first."""
-    found = product(PRIMARY_SEEDS, ("dense",), (1.0,))
-    found += product(PRIMARY_SEEDS, ("variance", "snr", "random"), (0.2,))
-    found += product(SEEDS, CRITERIA, DENSITIES)
+    found = lh.specs_of(PRIMARY_SEEDS, ("dense",), (1.0,))
+    found += lh.specs_of(PRIMARY_SEEDS, ("variance", "snr", "random"), (0.2,))
+    found += lh.specs_of(SEEDS, CRITERIA, DENSITIES)
     for scope, criteria in BUDGETS.items():
-        found += product(SEEDS, criteria, DENSITIES, scope=scope)
+        found += lh.specs_of(SEEDS, criteria, DENSITIES, scope=scope)
     return list(dict.fromkeys(found))
 
 

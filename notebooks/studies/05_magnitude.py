@@ -8,7 +8,7 @@ import time
 
 import lotteryhelpers as lh
 import numpy as np
-from study import options, product, write
+from study import options, write
 
 SEEDS = range(100, 105)
 DENSITIES = (0.05, 0.02)
@@ -37,7 +37,7 @@ if __name__ == "__main__":
     dataset = lh.load_dataset("mnist")
     recipe = lh.recipe(dataset)
     lh.CRITERIA["dense_live"], lh.CRITERIA["dense_live_longer"] = dense_live, dense_live_longer
-    specs = product(SEEDS, ("dense_live", "dense_live_longer"), DENSITIES)
+    specs = lh.specs_of(SEEDS, ("dense_live", "dense_live_longer"), DENSITIES)
     rows = lh.sweep(dataset, specs, recipe, client=client).drop(columns="curve")
     about = {"dataset": dataset.name, "data": dataset.fingerprint, "recipe": recipe}
     write("05_magnitude", rows, __file__, began, **about)

@@ -9,7 +9,6 @@ import pathlib
 import platform
 import time
 
-import lotteryhelpers as lh
 from lotteryhelpers.storage import replacing
 
 RESULTS = pathlib.Path(__file__).parents[1] / "results"
@@ -44,8 +43,3 @@ def write(name, frame, script, began, **configuration):
     with replacing(RESULTS / f"{name}.json") as part:
         part.write_text(json.dumps(about, indent=1) + "\n")
     print(f"{RESULTS.name}/{name}.csv: {len(frame)} rows, {about['minutes']} minutes", flush=True)
-
-
-def product(seeds, criteria, densities, **fields):
-    """A ``Spec`` for each seed, criterion and density."""
-    return [lh.Spec(s, c, d, **fields) for s in seeds for d in densities for c in criteria]
