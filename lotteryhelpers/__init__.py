@@ -29,9 +29,10 @@ from lotteryhelpers.plots import (
     use_style,
 )
 from lotteryhelpers.posterior import BayesianRun, Posterior
+from lotteryhelpers.pruning import PruningRound, iterative_magnitude_pruning, prune, restart
 from lotteryhelpers.runs import Spec, specs_of
 from lotteryhelpers.sweeping import sweep
-from lotteryhelpers.tickets import TicketRun, paired_interval, train_ticket
+from lotteryhelpers.tickets import TicketRun, accuracy, paired_interval, train_ticket
 from lotteryhelpers.training import Recipe, TrainConfig, recipe
 
 __version__ = version("lotteryhelpers")

@@ -69,7 +69,7 @@ def train_bayesian(
     check_positive("prior_stddev", prior_stddev)
     check_positive("kl_weight", kl_weight, or_zero=True)
     inputs, classes = dataset.train.images.shape[1], dataset.num_classes
-    hidden, snapshots = as_tuple("hidden", hidden), as_tuple("snapshots", snapshots)
+    hidden = as_tuple("hidden", hidden)
     if initial is None:
         if not hidden or not all(isinstance(n, int | np.integer) and n > 0 for n in hidden):
             raise ValueError(f"hidden={hidden!r} must be a tuple of unit counts above 0, such as (300, 100)")
@@ -83,13 +83,7 @@ def train_bayesian(
     )
     if any((s[m] <= EPSILON).any() for s, m in zip(initial.stddevs, masks, strict=True)):
         raise ValueError("initial.stddevs holds zeros where the masks keep; training needs all above 0")
-    steps_per_epoch = len(dataset.train.labels) // config.batch_size
-    for epoch in snapshots:
-        check_positive("snapshots", epoch, or_zero=True)
-        if epoch > config.epochs:
-            raise ValueError(f"snapshots has epoch {epoch}, but the training ends after {config.epochs}")
-    step_of = {epoch: round(epoch * steps_per_epoch) for epoch in snapshots}
-
+    step_of = steps_of(snapshots, dataset, config)
     kept = {0: initial}
     trainer = trainer_for(Flipout, initial.sizes)
     with trainer.lock:
@@ -105,6 +99,16 @@ def train_bayesian(
         )  # fmt: skip
         final = take_posterior(network)
     return BayesianRun(initial, final, {epoch: kept[step] for epoch, step in step_of.items()}, history)
+
+
+def steps_of(snapshots, dataset, config):
+    """``{epoch: step}`` for the epochs of ``snapshots``."""
+    an_epoch = len(dataset.train.labels) // config.batch_size
+    for epoch in (snapshots := as_tuple("snapshots", snapshots)):
+        check_positive("snapshots", epoch, or_zero=True)
+        if epoch > config.epochs:
+            raise ValueError(f"snapshots has epoch {epoch}, but the training ends after {config.epochs}")
+    return {epoch: round(epoch * an_epoch) for epoch in snapshots}
 
 
 def as_tuple(name, values):

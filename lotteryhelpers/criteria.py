@@ -16,11 +16,12 @@ class _Criteria(dict):
         raise ValueError(f"criterion {name!r} is unknown; there are {', '.join(sorted(self))}")
 
 
-#: run: a ``BayesianRun``; dataset: a ``Dataset``; dense: the ``TicketRun`` of the dense network trained from
-#: run.initial; rng: a NumPy Generator; prior_stddev: what the run was trained with. A criterion ignores what
-#: it doesn't need and raises a ValueError for what it misses. Scores are a tuple of float arrays ``[inputs,
-#: units]``; what a mask pruned before the Bayesian training has the score -inf. A reader's own criterion,
-#: ``CRITERIA["mine"] = function``, works everywhere that a name does.
+#: run: a ``BayesianRun``, or a ``TicketRun`` where no deviation is needed (mu is then the weight); dataset:
+#: a ``Dataset``; dense: the ``TicketRun`` of the dense network trained from run.initial; rng: a NumPy
+#: Generator; prior_stddev: what the run was trained with. A criterion ignores what it doesn't need and
+#: raises a ValueError for what it misses. Scores are a tuple of float arrays ``[inputs, units]``; what the
+#: run's masks pruned has the score -inf. A reader's own criterion, ``CRITERIA["mine"] = function``, works
+#: everywhere that a name does.
 CRITERIA = _Criteria()
 
 
@@ -28,7 +29,7 @@ def _criterion(function):
     @functools.wraps(function)
     def scored(run, **extras):
         scores = function(run, **extras)
-        return tuple(np.where(d > 0, s, -np.inf) for d, s in zip(run.final.stddevs, scores, strict=True))
+        return tuple(np.where(m, s, -np.inf) for m, s in zip(run.masks, scores, strict=True))
 
     CRITERIA[function.__name__.lstrip("_")] = scored
     return scored
@@ -46,16 +47,23 @@ def _each(formula, *layered):
         return [formula(*arrays) for arrays in zip(*layered, strict=True)]
 
 
+def _stddevs(posterior):
+    """The deviations; a ValueError for a deterministic network, where all would tie."""
+    if not any(s.any() for s in posterior.stddevs):
+        raise ValueError("this criterion reads posterior deviations, and a deterministic network has none")
+    return posterior.stddevs
+
+
 @_criterion
 def _variance(run, **_):
     """-sigma^2 of the final posterior: low variance = keep (the blog post's criterion)."""
-    return _each(lambda s: -(s**2), run.final.stddevs)
+    return _each(lambda s: -(s**2), _stddevs(run.final))
 
 
 @_criterion
 def _snr(run, **_):
     """|mu| / sigma of the final posterior (Blundell et al. 2015, section 5.1: signal-to-noise ratio)."""
-    return _each(lambda m, s: abs(m) / s, run.final.means, run.final.stddevs)
+    return _each(lambda m, s: abs(m) / s, run.final.means, _stddevs(run.final))
 
 
 @_criterion
@@ -82,7 +90,7 @@ def _movement(run, **_):
 @_criterion
 def _rms(run, **_):
     """sqrt(mu^2 + sigma^2), the root of the weight's mean square under the posterior (Kuhn et al. 2026)."""
-    return _each(np.hypot, run.final.means, run.final.stddevs)
+    return _each(np.hypot, run.final.means, _stddevs(run.final))
 
 
 @_criterion
@@ -91,7 +99,7 @@ def _log_alpha(run, **_):
 
     It is 2 log(snr), so it ranks as snr does.
     """
-    return _each(lambda m, s: 2 * (np.log(abs(m)) - np.log(s)), run.final.means, run.final.stddevs)
+    return _each(lambda m, s: 2 * (np.log(abs(m)) - np.log(s)), run.final.means, _stddevs(run.final))
 
 
 @_criterion
@@ -99,7 +107,7 @@ def _kl(run, *, prior_stddev=1.0, **_):
     """KL(N(mu, sigma^2) || N(0, prior_stddev^2)) of each weight, in nats: what the data changed."""
     return _each(
         lambda m, s: np.log(prior_stddev / s) + (s**2 + m**2) / (2 * prior_stddev**2) - 0.5,
-        run.final.means, run.final.stddevs,
+        run.final.means, _stddevs(run.final),
     )  # fmt: skip
 
 
@@ -134,7 +142,7 @@ def _random_live(run, *, dataset=None, rng=None, **_):
 @_criterion
 def _inverted(run, **_):
     """Control: sigma^2 of the final posterior, the variance's order turned round."""
-    return _each(np.square, run.final.stddevs)
+    return _each(np.square, _stddevs(run.final))
 
 
 @_criterion
@@ -144,17 +152,58 @@ def _shuffled(run, *, rng=None, **_):
     With a count for each layer that is chance; ranked over all layers it is chance with the counts that
     one variance threshold gives.
     """
-    rng, scores = _need("shuffled", "rng", rng), _each(lambda s: -(s**2), run.final.stddevs)
-    for score, stddev in zip(scores, run.final.stddevs, strict=True):
-        score[stddev > 0] = rng.permutation(score[stddev > 0])  # what an earlier mask pruned has no part
+    rng, scores = _need("shuffled", "rng", rng), _each(lambda s: -(s**2), _stddevs(run.final))
+    for score, mask in zip(scores, run.masks, strict=True):
+        score[mask] = rng.permutation(score[mask])  # what an earlier mask pruned has no part
     return scores
 
 
 @_criterion
 def _untrained(run, **_):
     """Control: -sigma^2 of the posterior before the first step."""
-    return _each(lambda s: -(s**2), run.initial.stddevs)
+    return _each(lambda s: -(s**2), _stddevs(run.initial))
 
+
+@_criterion
+def _small_final(run, **_):
+    """Control: -|mu| of the final weights, the magnitude's order turned round (Zhou et al. 2019)."""
+    return _each(lambda m: -abs(m), run.final.means)
+
+
+@_criterion
+def _large_init(run, **_):
+    """|mu| of the start: large weights before any training (Zhou et al. 2019)."""
+    return _each(abs, run.initial.means)
+
+
+@_criterion
+def _magnitude_increase(run, **_):
+    """|mu_final| - |mu_initial|: what moved away from zero (Zhou et al. 2019)."""
+    return _each(lambda f, i: abs(f) - abs(i), run.final.means, run.initial.means)
+
+
+def _same_sign(name):
+    """The criterion ``name``, but weights whose sign is no longer the initial one come after all others.
+
+    Zhou et al. 2019 (figure 3) give those the score 0; here they keep their own order, so that ties need no
+    other rule and every density can be had.
+    """
+
+    def scored(run, **extras):
+        def behind(score, first, last):
+            kept = score[np.isfinite(score)]
+            reach = np.ptp(kept) + 1 if kept.size else 1
+            return np.where(np.sign(first) == np.sign(last), score, score - reach)
+
+        return _each(behind, CRITERIA[name](run, **extras), run.initial.means, run.final.means)
+
+    scored.__name__ = f"_{name}_same_sign"
+    _criterion(scored)
+
+
+CRITERIA["large_final"] = CRITERIA["magnitude"]  # Zhou et al.'s name for it
+for _name in ("large_final", "magnitude_increase", "variance", "snr"):
+    _same_sign(_name)
 
 #: What this file defines; anything else in CRITERIA is a reader's own.
 OURS = dict(CRITERIA)

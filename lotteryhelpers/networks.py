@@ -26,9 +26,13 @@ class MaskedDense(tf_keras.layers.Dense):
     is one more array to write, and made an epoch a tenth longer.
     """
 
+    def at_rest(self, kernel):
+        """The kernel as each step leaves it."""
+        return kernel * self.mask
+
     def build(self, input_shape):
         """Make the kernel, the bias and the mask."""
-        self.kernel_constraint = lambda kernel: kernel * self.mask
+        self.kernel_constraint = self.at_rest
         super().build(input_shape)
         self.kernel_constraint = None  # the variable has it now; in a saved configuration it has no place
         self.mask = self.add_weight("mask", self.kernel.shape, initializer="ones", trainable=False)
@@ -43,6 +47,25 @@ class MaskedDense(tf_keras.layers.Dense):
         self.mask.assign(mask)
         self.kernel.assign(np.where(mask, kernel, np.float32(0)))
         self.bias.assign(bias)
+
+
+class FrozenDense(MaskedDense):
+    """A masked layer whose pruned weights stay at what was put there (Zhou et al. 2019: mask-0 actions)."""
+
+    def at_rest(self, kernel):
+        """``frozen`` is zero where the mask keeps, so both terms are exact."""
+        return kernel * self.mask + self.frozen
+
+    def build(self, input_shape):
+        """Make the frozen values too."""
+        super().build(input_shape)
+        self.frozen = self.add_weight("frozen", self.kernel.shape, initializer="zeros", trainable=False)
+
+    def put(self, kernel, bias, mask):
+        """Set the variables: the kernel moves where the mask keeps."""
+        super().put(kernel, bias, mask)
+        self.frozen.assign(np.where(mask, np.float32(0), kernel))
+        self.kernel.assign(kernel)
 
 
 @tf.custom_gradient

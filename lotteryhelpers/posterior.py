@@ -96,12 +96,17 @@ class BayesianRun(PickledByFields):
     snapshots: dict
     history: pd.DataFrame
 
+    @property
+    def masks(self):
+        """What the masks of the training kept."""
+        return tuple(s > 0 for s in self.final.stddevs)
+
     @functools.cached_property
     def network(self):
         """A ``tf_keras`` model of Flipout layers at the final posterior: each call is a new draw."""
         with tf.init_scope():  # first asked for inside a tf.function, it must not become a part of that
             network = build_network(Flipout, self.final.sizes)
-            put_posterior(network, self.final, tuple(s > 0 for s in self.final.stddevs))
+            put_posterior(network, self.final, self.masks)
         return network
 
     def save(self, path):

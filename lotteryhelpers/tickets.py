@@ -9,10 +9,11 @@ import scipy.stats
 import tensorflow as tf
 import tf_keras
 
-from lotteryhelpers.bayesian import check_fits
+from lotteryhelpers.bayesian import check_fits, steps_of
 from lotteryhelpers.compacting import compact as compact_network
 from lotteryhelpers.masks import check_masks, density
-from lotteryhelpers.networks import MaskedDense, build_network, put_weights
+from lotteryhelpers.networks import FrozenDense, MaskedDense, build_network, logits, put_weights
+from lotteryhelpers.posterior import Posterior
 from lotteryhelpers.storage import PickledByFields
 from lotteryhelpers.training import train, trainer_for
 
@@ -23,9 +24,11 @@ class TicketRun(PickledByFields):
 
     Attributes:
         history: a row an evaluation, see :func:`lotteryhelpers.training.train`.
-        weights: final kernels, ``[inputs, units]`` a layer; pruned ones are exactly zero.
+        weights: final kernels, ``[inputs, units]`` a layer; pruned ones are exactly zero, or as frozen.
         biases: final biases, ``[units]`` a layer.
         masks: bool, True = kept; all True for the dense network.
+        initial: the start, a Posterior without spread: mask * initial weights, the frozen ones as they are.
+        snapshots: dict from epoch (as it was asked for) to such a Posterior.
         test_accuracy: of the final weights, 0 to 1.
         best_step: the evaluated step of least validation loss.
         test_accuracy_at_best: at that step, so chosen without the test set.
@@ -35,9 +38,16 @@ class TicketRun(PickledByFields):
     weights: tuple
     biases: tuple
     masks: tuple
+    initial: Posterior
+    snapshots: dict
     test_accuracy: float
     best_step: int
     test_accuracy_at_best: float
+
+    @property
+    def final(self):
+        """The end, a Posterior without spread; with ``initial`` and ``masks`` it is what criteria read."""
+        return point(self.weights, self.biases)
 
     @property
     def density(self):
@@ -48,14 +58,26 @@ class TicketRun(PickledByFields):
     def network(self):
         """The trained network as a compiled ``tf_keras`` model; ``fit`` trains on under the mask."""
         with tf.init_scope():  # first asked for inside a tf.function, it must not become a part of that
-            network = build_network(MaskedDense, (len(self.weights[0]), *(len(b) for b in self.biases)))
+            frozen = any(w[~m].any() for w, m in zip(self.weights, self.masks, strict=True))
+            network = build_network(FrozenDense if frozen else MaskedDense, self.initial.sizes)
             put_weights(network, self.weights, self.biases, self.masks)
         loss = tf_keras.losses.SparseCategoricalCrossentropy(from_logits=True)
         network.compile("adam", loss, metrics=["accuracy"])
         return network
 
 
-def train_ticket(dataset, initial, masks, config, *, compact=False):
+def point(weights, biases):
+    """A deterministic network as a Posterior: all its mass on these weights."""
+    return Posterior(weights, [np.zeros_like(w) for w in weights], biases)
+
+
+def accuracy(weights, biases, split):
+    """The fraction of a split's images, ``dataset.test`` say, that these weights get right: no training."""
+    images, labels = split.tensors
+    return float(np.mean(np.argmax(logits(weights, biases, images), axis=1) == labels.numpy()))
+
+
+def train_ticket(dataset, initial, masks, config, *, compact=False, frozen=None, snapshots=()):
     """Train the network from ``initial``'s means and biases with the pruned weights held at zero.
 
     Runs with the same ``config`` see the same batches in the same order, whatever the mask.
@@ -68,6 +90,9 @@ def train_ticket(dataset, initial, masks, config, *, compact=False):
         compact: train only the inputs and units that the masks leave connected, see
             :func:`lotteryhelpers.compact`. The same steps up to rounding, each faster; but every new shape
             is compiled first, which takes about as long as a few epochs.
+        frozen: what the pruned weights are held at in place of zero, ``[inputs, units]`` a layer (Zhou et
+            al. 2019, section 4.2: mask-0 actions); what it holds where the masks keep has no part.
+        snapshots: epochs (0 and fractions too) after which to keep the weights.
 
     Returns:
         A :class:`TicketRun`, full-size either way.
@@ -78,35 +103,57 @@ def train_ticket(dataset, initial, masks, config, *, compact=False):
     """
     check_fits(initial, dataset)
     kept = check_masks(masks, initial.means, for_training=True)
-    sizes, values = initial.sizes, (initial.means, initial.biases, kept)
+    if frozen is None:
+        at_rest = tuple(np.zeros_like(m) for m in initial.means)
+    elif compact:
+        raise ValueError("compact=True drops the pruned weights, so they can't be frozen at other values")
+    else:
+        at_rest = point(frozen, initial.biases).means
+        if [f.shape for f in at_rest] != [m.shape for m in kept]:
+            raise ValueError(
+                f"frozen has shapes {[f.shape for f in at_rest]}, masks {[m.shape for m in kept]}"
+            )
+
+    def whole(weights, biases):  # exact zeros, or the frozen values, whatever a compact network left there
+        return point([np.where(m, w, f) for m, w, f in zip(kept, weights, at_rest, strict=True)], biases)
+
+    start = whole(initial.means, initial.biases)
+    sizes, values = initial.sizes, (start.means, start.biases, kept)
     if compact:
         small = compact_network(*values, for_training=True)
         sizes, values = small.sizes, (small.weights, small.biases, small.masks)
         dataset = small.reduce(dataset)
-    trainer = trainer_for(MaskedDense, sizes)
-    best = {"loss": np.inf}
+    step_of = steps_of(snapshots, dataset, config)
+    trainer = trainer_for(MaskedDense if frozen is None else FrozenDense, sizes)
+    best, taken = {"loss": np.inf}, {0: start}
     with trainer.lock:
         network = trainer.network
         put_weights(network, *values)
+
+        def take():
+            weights = [layer.kernel.numpy() for layer in network.layers]
+            biases = [layer.bias.numpy() for layer in network.layers]
+            return whole(*(small.restore(weights, biases) if compact else (weights, biases)))
 
         def note_best(step, validation_loss):
             if validation_loss < best["loss"]:
                 best.update(loss=validation_loss, step=step, weights=network.get_weights())
 
-        label = "dense network" if masks is None else "masked network"
-        history = train(trainer, dataset, config, on_evaluation=note_best, label=label)
-        weights = [layer.kernel.numpy() for layer in network.layers]
-        biases = [layer.bias.numpy() for layer in network.layers]
+        history = train(
+            trainer, dataset, config, on_evaluation=note_best,
+            at_step=lambda step: taken.update({step: take()}), steps={*step_of.values()} - {0},
+            label="dense network" if masks is None else "masked network",
+        )  # fmt: skip
+        final = take()
         test_accuracy = test_accuracy_at_best = float(trainer.evaluate(*dataset.test.tensors)[1])
         if best["step"] < history.step.iloc[-1]:
             network.set_weights(best["weights"])
             test_accuracy_at_best = float(trainer.evaluate(*dataset.test.tensors)[1])
-    if compact:
-        weights, biases = small.restore(weights, biases)
-    weights = tuple(np.where(m, w, np.float32(0)) for m, w in zip(kept, weights, strict=True))
+    snapshots = {epoch: taken[step] for epoch, step in step_of.items()}
     return TicketRun(
-        history, weights, tuple(biases), kept, test_accuracy, best["step"], test_accuracy_at_best
-    )
+        history, final.means, final.biases, kept, start, snapshots, test_accuracy, best["step"],
+        test_accuracy_at_best,
+    )  # fmt: skip
 
 
 @dataclasses.dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 import argparse
 import dataclasses
+import functools
 import importlib.metadata
 import json
 import os
@@ -9,7 +10,11 @@ import pathlib
 import platform
 import time
 
-from lotteryhelpers.storage import replacing
+import loky
+
+import lotteryhelpers as lh
+from lotteryhelpers.runs import take_dataset
+from lotteryhelpers.storage import cache_folder, key_of, replacing
 
 RESULTS = pathlib.Path(__file__).parents[1] / "results"
 PACKAGES = ("lotteryhelpers", "tensorflow", "tf-keras", "tensorflow-probability", "numpy")
@@ -43,3 +48,25 @@ def write(name, frame, script, began, **configuration):
     with replacing(RESULTS / f"{name}.json") as part:
         part.write_text(json.dumps(about, indent=1) + "\n")
     print(f"{RESULTS.name}/{name}.csv: {len(frame)} rows, {about['minutes']} minutes", flush=True)
+
+
+def kept(key, make):
+    """``make()``, a dict of numbers and text, or what it gave before for this key: a study can be resumed."""
+    path = cache_folder() / "studies" / f"{key_of(**key)}.json"
+    if not path.exists():
+        row = make()
+        with replacing(path) as part:
+            part.write_text(json.dumps(row))
+    return json.loads(path.read_text())
+
+
+@functools.cache
+def mnist():
+    """The dataset, loaded once a process."""
+    return lh.load_dataset("mnist")
+
+
+def workers():
+    """One single-threaded process a core, as in ``sweep``: a row doesn't depend on how many there are."""
+    environment = {"TF_NUM_INTRAOP_THREADS": "1", "CUDA_VISIBLE_DEVICES": "-1", "TQDM_DISABLE": "1"}
+    return loky.ProcessPoolExecutor(env=environment, initializer=take_dataset, initargs=(None,))

@@ -1,0 +1,145 @@
+"""Pruning in rounds with rewinding (Frankle & Carbin), and what a ticket may start from (Zhou et al.)."""
+
+import dataclasses
+
+import numpy as np
+
+from lotteryhelpers.bayesian import check_fits, draw_initial, train_bayesian
+from lotteryhelpers.criteria import CRITERIA
+from lotteryhelpers.masks import check_masks, keep_counts
+from lotteryhelpers.masks import density as density_of
+from lotteryhelpers.posterior import BayesianRun, Posterior
+from lotteryhelpers.tickets import TicketRun, train_ticket
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class PruningRound:
+    """A round of :func:`iterative_magnitude_pruning`.
+
+    Attributes:
+        masks: what is left, bool ``[inputs, units]`` a layer; all True in the first round.
+        start: the Posterior that all rounds rewind to.
+        ticket: the ``TicketRun`` of masks * start.
+        bayesian: the ``BayesianRun`` whose scores chose the next round's masks; None in the last round, and
+            where the ticket's own weights chose.
+    """
+
+    masks: tuple
+    start: Posterior
+    ticket: TicketRun
+    bayesian: BayesianRun | None = None
+
+    @property
+    def density(self):
+        """The kept fraction, a ``Density``."""
+        return density_of(self.masks)
+
+
+def iterative_magnitude_pruning(
+    dataset, initial, config, *, rounds=18, rate=0.2, criterion="magnitude", bayesian=None, rewind_step=0,
+    masks=None, compact=False, on_round=None,
+):  # fmt: skip
+    """Train, prune, rewind, repeat (Frankle & Carbin 2019, section 2 and appendix A, strategy 1).
+
+    Each time the fraction ``rate`` of each hidden layer's remaining weights goes, and half of it of the
+    output layer's. With ``rounds=1`` and ``rate=1 - density`` this is one-shot pruning.
+
+    Args:
+        dataset: a ``Dataset``.
+        initial: the Posterior that the first training starts from.
+        config: a ``TrainConfig``; every ticket is trained with all of it, in the same batch order.
+        rounds: how often to prune; there is one training more than that.
+        rate: the fraction pruned each time, above 0 and below 1.
+        criterion: a name in ``CRITERIA``. It scores the trained ticket, or the Bayesian network.
+        bayesian: a ``TrainConfig``: in each round, train the masked Bayesian network from the start and score
+            that. None scores the ticket; then the criterion must do without deviations.
+        rewind_step: rewind to the weights after this many steps of the first training, of the Bayesian
+            network where there is one (late rewinding: Frankle et al. 2019, arXiv:1903.01611). 0: the start.
+        masks: what an earlier call has left, to go on from; None begins with the whole network.
+        compact: see :func:`train_ticket`.
+        on_round: ``on_round(round)`` is called after each, to save or to draw it.
+
+    Returns:
+        A list of ``rounds + 1`` :class:`PruningRound`, the first with the network that was given.
+
+    Raises:
+        ValueError: names the argument, its value and what would be right; also when a layer would be empty.
+    """
+    check_fits(initial, dataset)
+    masks = check_masks(masks, initial.means, for_training=True)
+    if isinstance(rounds, bool) or not isinstance(rounds, int | np.integer) or rounds < 0:
+        raise ValueError(f"rounds={rounds!r} must be an integer of at least 0")
+    if not isinstance(rate, int | float | np.number) or not 0 < rate < 1:
+        raise ValueError(f"rate={rate!r} must be above 0 and below 1, such as 0.2")
+    first = bayesian or config
+    an_epoch = len(dataset.train.labels) // first.batch_size
+    if not isinstance(rewind_step, int | np.integer) or not 0 <= rewind_step <= an_epoch * first.epochs:
+        raise ValueError(f"rewind_step={rewind_step!r} must be a step, 0 to {an_epoch * first.epochs}")
+    function, epoch, start, done = CRITERIA[criterion], rewind_step / an_epoch, None, []
+    for number in range(rounds + 1):
+        last, origin = number == rounds, start or initial
+        snapshots = () if start else (epoch,)
+        run = ticket = train_ticket(
+            dataset, origin, masks, config, compact=compact, snapshots=() if bayesian else snapshots
+        )
+        if bayesian and (not last or start is None):
+            run = train_bayesian(dataset, bayesian, initial=origin, masks=masks, snapshots=snapshots)
+        if start is None:
+            start = run.snapshots[epoch] if rewind_step else initial
+        done.append(PruningRound(masks, start, ticket, run if bayesian and not last else None))
+        if on_round:
+            on_round(done[-1])
+        if not last:
+            scores = function(run, dataset=dataset, rng=np.random.default_rng([config.seed, number]))
+            masks = prune(masks, scores, rate)
+    return done
+
+
+def prune(masks, scores, rate):
+    """Prune round(rate * remaining) of each hidden layer's weights and round(rate / 2 * remaining) of the
+    output layer's, those of the lowest score; what is pruned stays pruned."""
+    counts = [int(m.sum()) for m in masks]
+    rates = [rate] * (len(masks) - 1) + [rate / 2]
+    scores = [np.where(m, s, -np.inf) for m, s in zip(masks, scores, strict=True)]
+    return keep_counts(scores, [n - round(r * n) for n, r in zip(counts, rates, strict=True)])
+
+
+#: What a kept weight may start from, see :func:`restart`.
+ACTIONS = ("rewind", "reinitialise", "reshuffle", "constant")
+
+
+def restart(initial, masks, action="rewind", *, keep_sign=True, seed=0, initializer="normal"):
+    """The start of a ticket after a mask-1 action (Zhou et al. 2019, section 4.1).
+
+    Args:
+        initial: the Posterior that the mask was found from.
+        masks: bool, True = kept; only kept weights are changed.
+        action: ``"rewind"``: their initial values; ``"reinitialise"``: new draws of ``initializer``;
+            ``"reshuffle"``: their initial values, exchanged within the layer; ``"constant"``: the standard
+            deviation of the layer's initial weights.
+        keep_sign: with the sign of the initial weight. False leaves new and exchanged values their own sign,
+            and gives rewound and constant ones a random sign.
+        seed: of whatever is random here.
+        initializer: ``"normal"`` or ``"glorot"``, see ``train_bayesian``.
+
+    Returns:
+        A Posterior; deviations, biases and pruned weights are ``initial``'s.
+
+    Raises:
+        ValueError: names the argument.
+    """
+    if action not in ACTIONS:
+        raise ValueError(f"action={action!r} must be one of {', '.join(ACTIONS)}")
+    masks, rng = check_masks(masks, initial.means), np.random.default_rng([seed, 3])
+    fresh, means = draw_initial(initial.sizes, seed, initializer).means, []
+    for old, new, mask in zip(initial.means, fresh, masks, strict=True):
+        values = {"reinitialise": new[mask], "reshuffle": rng.permutation(old[mask])}.get(action, old[mask])
+        if action == "constant":
+            values = np.full_like(values, old.std())
+        if keep_sign:
+            values = abs(values) * np.where(old[mask] < 0, -1, 1)
+        elif action in ("rewind", "constant"):
+            values = abs(values) * rng.choice([-1, 1], values.shape)
+        means.append(old.copy())
+        means[-1][mask] = values
+    return Posterior(means, initial.stddevs, initial.biases)
