@@ -31,6 +31,7 @@ from lotteryhelpers.plots import (
 from lotteryhelpers.posterior import BayesianRun, Posterior
 from lotteryhelpers.pruning import PruningRound, iterative_magnitude_pruning, prune, restart
 from lotteryhelpers.runs import Spec, specs_of
+from lotteryhelpers.supermasks import SupermaskRun, train_supermask
 from lotteryhelpers.sweeping import sweep
 from lotteryhelpers.tickets import TicketRun, accuracy, paired_interval, train_ticket
 from lotteryhelpers.training import Recipe, TrainConfig, recipe

@@ -82,3 +82,9 @@ def random_signs(shape, key, step, stream):
     bits = tf.bitwise.left_shift(words[:, None, :], tf.cast(tf.range(32), tf.uint32)[None, :, None])
     one_with_sign = tf.bitwise.bitwise_or(bits & _word(0x80000000), _word(0x3F800000))
     return tf.reshape(tf.bitcast(one_with_sign, tf.float32), [-1, columns])[:rows]
+
+
+def uniform(shape, key, step, stream):
+    """Uniform float32 ``[rows, columns]``, at least 0 and below 1."""
+    upper = tf.bitwise.right_shift(random_words(shape, key, step, stream), _word(8))
+    return tf.cast(tf.cast(upper, tf.int32), tf.float32) * 2.0**-24

@@ -1,0 +1,132 @@
+"""Supermasks (Zhou et al. 2019, section 5): the weights stay as they were drawn, the mask is what learns."""
+
+import dataclasses
+
+import numpy as np
+import pandas as pd
+import tensorflow as tf
+import tf_keras
+
+from lotteryhelpers import noise
+from lotteryhelpers.bayesian import check_fits
+from lotteryhelpers.storage import PickledByFields
+from lotteryhelpers.tickets import accuracy
+from lotteryhelpers.training import train, trainer_for
+
+
+class SupermaskDense(tf_keras.layers.Dense):
+    """A layer of fixed weights w that are kept with probability p = sigmoid(logit); the logits learn.
+
+    Each call draws masks b ~ Bernoulli(p) and computes with w * b. Backwards, b counts as p: the
+    straight-through estimator (Bengio et al. 2013, arXiv:1308.3432), which is exact where the loss is linear
+    in each b. With ``rescale`` the kernel is multiplied by (all weights) / (kept ones), Zhou et al.'s dynamic
+    weight rescaling.
+    """
+
+    def build(self, input_shape):
+        """Make the fixed weights, the logits, and the noise's key and counter."""
+        shape = [input_shape[-1], self.units]
+        self.kernel = self.add_weight("kernel", shape, trainable=False)
+        self.bias = self.add_weight("bias", [self.units], trainable=False)
+        self.logit = self.add_weight("logit", shape, initializer="zeros")
+        self.rescale = self.add_weight("rescale", [], initializer="zeros", trainable=False)
+        self.key = self.add_weight("key", [2], tf.int64, initializer="zeros", trainable=False)
+        self.calls = self.add_weight("calls", [], tf.int64, initializer="zeros", trainable=False)
+        self.built = True
+
+    def masked(self, mask):
+        """The kernel under a mask of ones and zeros, rescaled if that is asked for."""
+        factor = tf.size(mask, tf.float32) / tf.maximum(tf.reduce_sum(mask), 1.0)
+        return self.kernel * mask * (1.0 + self.rescale * (factor - 1.0))
+
+    def draw(self):
+        """A mask, other at each call."""
+        step, p = self.calls.assign_add(1), tf.sigmoid(self.logit)
+        drawn = tf.cast(noise.uniform(self.kernel.shape, self.key, step, stream=0) < p, tf.float32)
+        return drawn + p - tf.stop_gradient(p)
+
+    @property
+    def mean_kernel(self):
+        """What evaluations see: the mask that keeps where p is above one half."""
+        return self.masked(tf.cast(self.logit > 0.0, tf.float32))
+
+    def call(self, inputs):
+        """One draw for the whole batch, as in the paper."""
+        return self.activation(tf.matmul(inputs, self.masked(self.draw())) + self.bias)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class SupermaskRun(PickledByFields):
+    """What :func:`train_supermask` gives.
+
+    Attributes:
+        history: a row an evaluation, see :func:`lotteryhelpers.training.train`; validation is with ``masks``.
+        weights: the fixed kernels, ``[inputs, units]`` a layer.
+        biases: the fixed biases.
+        probabilities: of being kept, the shapes of ``weights``.
+        rescale: whether kernels are multiplied by (all weights) / (kept ones).
+        test_accuracy: with ``masks``, 0 to 1.
+        test_accuracy_sampled: the mean over ten drawn masks, which the paper reports.
+    """
+
+    history: pd.DataFrame
+    weights: tuple
+    biases: tuple
+    probabilities: tuple
+    rescale: bool
+    test_accuracy: float = np.nan
+    test_accuracy_sampled: float = np.nan
+
+    @property
+    def masks(self):
+        """What is kept with a probability above one half."""
+        return tuple(p > 0.5 for p in self.probabilities)
+
+    def sample(self, seed):
+        """Masks drawn from the probabilities."""
+        rng = np.random.default_rng([seed, 4])
+        return tuple(rng.random(p.shape) < p for p in self.probabilities)
+
+    def kernels(self, masks):
+        """The untrained kernels under these masks, rescaled if the run was."""
+        factors = [m.size / max(1, m.sum()) if self.rescale else 1 for m in masks]
+        return tuple(np.float32(w * m * f) for w, m, f in zip(self.weights, masks, factors, strict=True))
+
+
+def train_supermask(dataset, initial, config, *, rescale=False):
+    """Learn which of the initial weights to keep; the weights themselves never move.
+
+    Args:
+        dataset: a ``Dataset``.
+        initial: the Posterior whose means and biases are the weights; ``restart(initial, None, "constant")``
+            makes them signed constants.
+        config: a ``TrainConfig``. Adam moves the logits, which start at 0; its rate wants to be some
+            hundred times a weight's (the paper has plain gradient descent with a rate of 100).
+        rescale: dynamic weight rescaling.
+
+    Returns:
+        A :class:`SupermaskRun`.
+
+    Raises:
+        ValueError: names the argument, its value and what would be right.
+        FloatingPointError: the loss is not finite; says at which step.
+    """
+    check_fits(initial, dataset)
+    if not isinstance(rescale, bool | np.bool_):
+        raise ValueError(f"rescale={rescale!r} must be True or False")
+    trainer = trainer_for(SupermaskDense, initial.sizes)
+    with trainer.lock:
+        layers = trainer.network.layers
+        for number, (layer, *values) in enumerate(zip(layers, initial.means, initial.biases, strict=True)):
+            layer.kernel.assign(values[0])
+            layer.bias.assign(values[1])
+            layer.logit.assign(np.zeros_like(values[0]))
+            layer.rescale.assign(float(rescale))
+            layer.key.assign([config.seed, number])
+            layer.calls.assign(0)
+        history = train(trainer, dataset, config, label="supermask")
+        probabilities = tuple(tf.sigmoid(layer.logit).numpy() for layer in layers)
+    run = SupermaskRun(history, initial.means, initial.biases, probabilities, bool(rescale))
+    drawn = [run.sample(seed) for seed in range(10)]
+    at_rest, *sampled = [accuracy(run.kernels(m), run.biases, dataset.test) for m in (run.masks, *drawn)]
+    return dataclasses.replace(run, test_accuracy=at_rest, test_accuracy_sampled=float(np.mean(sampled)))
