@@ -108,11 +108,9 @@ def train_ticket(dataset, initial, masks, config, *, compact=False, frozen=None,
     elif compact:
         raise ValueError("compact=True drops the pruned weights, so they can't be frozen at other values")
     else:
-        at_rest = point(frozen, initial.biases).means
-        if [f.shape for f in at_rest] != [m.shape for m in kept]:
-            raise ValueError(
-                f"frozen has shapes {[f.shape for f in at_rest]}, masks {[m.shape for m in kept]}"
-            )
+        at_rest, shapes = tuple(np.asarray(f, np.float32) for f in frozen), [m.shape for m in kept]
+        if [f.shape for f in at_rest] != shapes or not all(np.isfinite(f).all() for f in at_rest):
+            raise ValueError(f"frozen has shapes {[f.shape for f in at_rest]}; need finite numbers {shapes}")
 
     def whole(weights, biases):  # exact zeros, or the frozen values, whatever a compact network left there
         return point([np.where(m, w, f) for m, w, f in zip(kept, weights, at_rest, strict=True)], biases)

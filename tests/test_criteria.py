@@ -24,13 +24,28 @@ def test_criteria_are_their_formulas(small_run, extras):
         "rms": np.sqrt(m**2 + s**2), "log_alpha": -np.log(s**2 / m**2), "inverted": s**2, "untrained": -(s0**2),
         "dense_magnitude": abs(extras["dense"].weights[1]),
         "kl": np.log(0.3 / s) + (s**2 + m**2) / (2 * 0.3**2) - 0.5,
+        "large_final": abs(m), "small_final": -abs(m), "large_init": abs(m0),
+        "magnitude_increase": abs(m) - abs(m0),
     }  # fmt: skip
-    assert set(lh.CRITERIA) == {*formulas, "snip", "random", "random_live", "shuffled"}
+    others = {f"{name}_same_sign" for name in ("large_final", "magnitude_increase", "variance", "snr")}
+    assert set(lh.CRITERIA) == {*formulas, *others, "snip", "random", "random_live", "shuffled"}
     for name, formula in formulas.items():
         np.testing.assert_allclose(
             lh.CRITERIA[name](small_run, **extras)[1], formula, rtol=1e-4, atol=1e-5, err_msg=name
         )
         assert lh.CRITERIA[name].__doc__
+
+
+@pytest.mark.parametrize("name", ["large_final", "magnitude_increase", "variance", "snr"])
+def test_same_sign_puts_the_flipped_last_and_keeps_both_orders(small_run, name):
+    plain, signed = lh.CRITERIA[name](small_run), lh.CRITERIA[f"{name}_same_sign"](small_run)
+    for layer, (before, after) in enumerate(zip(plain, signed, strict=True)):
+        same = np.sign(small_run.initial.means[layer]) == np.sign(small_run.final.means[layer])
+        assert 0.5 < same.mean() < 1
+        assert after[~same].max() < after[same].min()
+        for side in (same, ~same):
+            order = np.argsort(before[side], kind="stable")
+            assert (np.diff(after[side][order]) >= 0).all()
 
 
 def test_kl_is_the_one_that_the_layers_report(digits, small_run):
