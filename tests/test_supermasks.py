@@ -50,13 +50,13 @@ def test_the_gradient_is_that_of_the_expected_loss_where_it_is_linear_in_each_we
     network, image, draws = small_network(1), np.array([[0.7, -1.3]], np.float32), 20_000
     logits = [layer.logit for layer in network.layers]
 
-    @tf.function
     def one(_):
         with tf.GradientTape() as tape:
             loss = tf.reduce_sum(network(image))
         return tape.gradient(loss, logits)
 
-    many = [g.numpy() for g in tf.map_fn(one, tf.range(draws), fn_output_signature=[tf.float32] * 2)]
+    many = tf.function(lambda: tf.map_fn(one, tf.range(draws), fn_output_signature=[tf.float32] * 2))
+    many = [gradient.numpy() for gradient in many()]
     at = [value.numpy().astype(np.float64) for value in logits]
     for layer, gradients in enumerate(many):
         for place in np.ndindex(at[layer].shape):
@@ -73,8 +73,8 @@ def test_the_gradient_is_that_of_the_expected_loss_where_it_is_linear_in_each_we
 
 def test_draws_keep_each_weight_with_its_probability():
     layer = small_network(2, (6, 5, 4)).layers[0]
-    drawn = tf.map_fn(lambda _: layer.draw(), tf.range(4000), fn_output_signature=tf.float32).numpy()
-    drawn = np.round(drawn, 5)
+    many = tf.function(lambda: tf.map_fn(lambda _: layer.draw(), tf.range(4000), fn_output_signature=tf.float32))
+    drawn = np.round(many().numpy(), 5)
     p = tf.sigmoid(layer.logit).numpy()
     assert set(np.unique(drawn)) == {0.0, 1.0}
     assert (abs(drawn.mean(0) - p) < 4.5 * np.sqrt(p * (1 - p) / 4000)).all()
