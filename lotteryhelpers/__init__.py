@@ -29,7 +29,13 @@ from lotteryhelpers.plots import (
     use_style,
 )
 from lotteryhelpers.posterior import BayesianRun, Posterior
-from lotteryhelpers.pruning import PruningRound, iterative_magnitude_pruning, prune, restart
+from lotteryhelpers.pruning import (
+    PruningRound,
+    frozen_values,
+    iterative_magnitude_pruning,
+    prune,
+    restart,
+)
 from lotteryhelpers.runs import Spec, specs_of
 from lotteryhelpers.supermasks import SupermaskRun, train_supermask
 from lotteryhelpers.sweeping import sweep

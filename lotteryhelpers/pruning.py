@@ -143,3 +143,28 @@ def restart(initial, masks, action="rewind", *, keep_sign=True, seed=0, initiali
         means.append(old.copy())
         means[-1][mask] = values
     return Posterior(means, initial.stddevs, initial.biases)
+
+
+#: What a pruned weight may be held at, see :func:`frozen_values`.
+HOLDS = ("zero", "freeze", "freeze_increased")
+
+
+def frozen_values(run, masks, action):
+    """What ``train_ticket(frozen=)`` holds pruned weights at: mask-0 actions (Zhou et al. 2019, section 4.2).
+
+    Args:
+        run: the ``BayesianRun`` or ``TicketRun`` that the masks were made from.
+        masks: bool, True = kept.
+        action: ``"zero"``; ``"freeze"``: their initial values; ``"freeze_increased"``: the initial values of
+            those whose size grew in training, zero for the others.
+
+    Returns:
+        An array ``[inputs, units]`` a layer, zero where the masks keep.
+    """
+    if action not in HOLDS:
+        raise ValueError(f"action={action!r} must be one of {', '.join(HOLDS)}")
+    first, last, held = run.initial.means, run.final.means, []
+    for a, b, mask in zip(first, last, check_masks(masks, first), strict=True):
+        frozen = {"zero": False, "freeze": True, "freeze_increased": abs(b) > abs(a)}[action]
+        held.append(np.where(frozen & ~mask, a, np.float32(0)))
+    return tuple(held)

@@ -1,5 +1,7 @@
 """Rounds of pruning with rewinding, what a ticket may start from, and what its pruned weights are held at."""
 
+import types
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -180,6 +182,21 @@ def test_rewinding_with_its_signs_is_the_start_itself():
     assert same(lh.restart(initial, masks).means, initial.means)
     with pytest.raises(ValueError, match="action='reinit' must be one of rewind, reinitialise"):
         lh.restart(initial, masks, "reinit")
+
+
+def test_mask_0_actions_do_what_their_names_say():
+    initial, masks = hand_made()
+    final = [np.array([[9, 9], [9, 0.5], [9, -1]]), np.array([[9, 9], [0.1, 9]])]
+    run = types.SimpleNamespace(initial=initial, final=types.SimpleNamespace(means=final))
+    expected = {
+        "zero": [[[0, 0], [0, 0], [0, 0]], [[0, 0], [0, 0]]],
+        "freeze": [[[0, 0], [0, -0.25], [0, 4]], [[0, 0], [0.5, 0]]],
+        "freeze_increased": [[[0, 0], [0, -0.25], [0, 0]], [[0, 0], [0, 0]]],
+    }
+    for action, values in expected.items():
+        assert same(lh.frozen_values(run, masks, action), [np.float32(v) for v in values])
+    with pytest.raises(ValueError, match="action='thaw' must be one of zero, freeze, freeze_increased"):
+        lh.frozen_values(run, masks, "thaw")
 
 
 def test_frozen_weights_stay_bitwise_and_the_others_train(digits, start):

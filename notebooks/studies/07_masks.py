@@ -31,7 +31,7 @@ FROM_DENSE = (
 )  # fmt: skip
 FROM_POSTERIOR = ("variance", "snr", "variance_same_sign", "snr_same_sign", "large_final_same_sign")
 ACTIONS = [(a, k) for a in ("rewind", "reinitialise", "reshuffle", "constant") for k in (True, False)]
-PRUNED = ("freeze", "freeze increased")
+PRUNED = ("freeze", "freeze_increased")
 
 
 def config(seed, epochs, batch_size=128):
@@ -58,16 +58,6 @@ def masks_of(run, seed, criterion, density):
     return lh.keep_fraction(lh.CRITERIA[criterion](run, dataset=mnist(), rng=rng), density)
 
 
-def held(run, masks, pruned):
-    """What the pruned weights are held at: None is zero."""
-    if pruned == "zero":
-        return None
-    first, last = run.initial.means, run.final.means
-    grown = [abs(b) > abs(a) if pruned == "freeze increased" else np.ones_like(m)
-             for a, b, m in zip(first, last, masks, strict=True)]  # fmt: skip
-    return tuple(np.where(g & ~m, a, 0) for g, m, a in zip(grown, masks, first, strict=True))
-
-
 def tickets(seed, source, criterion):
     """A criterion's tickets at all densities; for some masks all actions as well."""
     cases = [(d, "rewind", True, "zero") for d in DENSITIES]
@@ -84,7 +74,7 @@ def tickets(seed, source, criterion):
         else:
             run = run or trained(seed, source)
             masks = masks_of(run, seed, criterion, density)
-            at = held(run, masks, pruned)
+            at = None if pruned == "zero" else lh.frozen_values(run, masks, pruned)
             begin = lh.restart(start(seed), masks, action, keep_sign=keep_sign, seed=seed + 1000,
                                initializer="glorot")  # fmt: skip
         began = time.time()
