@@ -2,7 +2,7 @@
 # make test   all tests
 # make lab    JupyterLab on notebooks/
 # make bench  how fast, beside what people use instead -> tests/benchmarks/results.md
-# make studies  the long runs behind notebook 05, about an hour -> notebooks/results/
+# make studies  the long runs behind notebooks 05 to 07, some hours -> notebooks/results/
 PYTHON ?= python3
 BIN := .venv/bin
 
@@ -29,6 +29,9 @@ studies: .venv/installed
 	$(BIN)/python notebooks/studies/05_arms.py
 	$(BIN)/python notebooks/studies/05_magnitude.py
 	$(BIN)/python notebooks/studies/05_stability.py
+	$(BIN)/python notebooks/studies/06_rounds.py
+	$(BIN)/python notebooks/studies/07_masks.py
+	$(BIN)/python notebooks/studies/07_supermasks.py
 
 # Made again only when the requirements change; an installation that broke off leaves no such file.
 .venv/installed: pyproject.toml

@@ -164,6 +164,49 @@ pd.read_csv = lambda path, **options: mixed_up(read_csv(path, **options))
     assert len(claims) > 2 and [failed(c) for c in claims] == ["AssertionError"] * len(claims)
 
 
+MIXED_KINDS = """
+def mixed_kinds(rows, rng=np.random.default_rng(17)):
+    rows = rows.reset_index(drop=True).copy()
+    names = [n for n in ("early_stopping_step", "test_accuracy_at_best", "test_accuracy", "test_accuracy_sampled") if n in rows]
+    names += [n for n in rows if n.endswith((" validation", " test"))]
+    within = [n for n in ("trial", "seed") if n in rows]
+    for _, part in rows.groupby(within):
+        rows.loc[part.index, names] = part[names].to_numpy()[rng.permutation(len(part))]
+    return rows
+make_frame, read_csv = pd.DataFrame, pd.read_csv
+def mixed_frame(data=None, *args, **kwargs):
+    rows = make_frame(data, *args, **kwargs)
+    return mixed_kinds(rows) if {"trial", "seed"} & set(rows) and len(rows) > 10 else rows
+pd.DataFrame = mixed_frame
+pd.read_csv = lambda path, **options: mixed_kinds(read_csv(path, **options))
+"""
+
+
+@pytest.mark.parametrize("number", ["06", "07"])
+def test_claims_about_kinds_of_tickets_fail_when_the_results_are_mixed_up(number, digits_environment, monkeypatch):
+    notebook = execute(BY_NUMBER[number], digits_environment | {"NUM_TRIALS": "3", "NUM_SEEDS": "3"}, monkeypatch,
+                       insert=MIXED_KINDS, allow_errors=True)  # fmt: skip
+    claims = [c for c in code_cells(notebook) if "claim" in c.metadata.get("tags", [])]
+    assert claims and [failed(c) for c in claims] == ["AssertionError"] * len(claims)
+
+
+@needs_mnist
+@pytest.mark.parametrize("number", ["06", "07"])
+def test_claims_about_the_stored_tickets_fail_when_the_results_are_mixed_up(number, shared_cache, monkeypatch):
+    environment = {"DATASET": "mnist", "LOTTERYHELPERS_CACHE_DIR": shared_cache, "SEED": "0"}
+    short = """
+real_config = lh.TrainConfig
+class Short(real_config):
+    def __init__(self, epochs, *args, **kwargs):
+        super().__init__(1, *args, **kwargs)
+lh.TrainConfig = Short
+lh.recipe = lambda dataset, seed=0: lh.Recipe(real_config(1, seed=seed), real_config(1, seed=seed), (0, 1))
+"""
+    notebook = execute(BY_NUMBER[number], environment, monkeypatch, insert=MIXED_KINDS + short, allow_errors=True)
+    claims = [c for c in code_cells(notebook) if {"claim", "mnist-claim"} & set(c.metadata.get("tags", []))]
+    assert len(claims) > 2 and [failed(c) for c in claims] == ["AssertionError"] * len(claims)
+
+
 def test_stored_tables_say_how_they_were_made():
     tables = sorted((ROOT / "notebooks" / "results").glob("*.csv"))
     assert tables
