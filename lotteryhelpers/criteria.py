@@ -50,7 +50,10 @@ def _each(formula, *layered):
 def _stddevs(posterior):
     """The deviations; a ValueError for a deterministic network, where all would tie."""
     if not any(s.any() for s in posterior.stddevs):
-        raise ValueError("this criterion reads posterior deviations, and a deterministic network has none")
+        raise ValueError(
+            "this criterion reads posterior deviations, and a deterministic network has none (in a pruning "
+            "loop, bayesian=TrainConfig(...) trains a posterior)"
+        )
     return posterior.stddevs
 
 
@@ -185,17 +188,18 @@ def _magnitude_increase(run, **_):
 def _same_sign(name):
     """The criterion ``name``, but weights whose sign is no longer the initial one come after all others.
 
-    Zhou et al. 2019 (figure 3) give those the score 0; here they keep their own order, so that ties need no
-    other rule and every density can be had.
+    Zhou et al. 2019 (section 2) give those the score 0, which for magnitude_increase is better than that of a
+    weight that shrank; here they come last by any criterion, in their own order.
     """
 
     def scored(run, **extras):
-        def behind(score, first, last):
-            kept = score[np.isfinite(score)]
-            reach = np.ptp(kept) + 1 if kept.size else 1
-            return np.where(np.sign(first) == np.sign(last), score, score - reach)
-
-        return _each(behind, CRITERIA[name](run, **extras), run.initial.means, run.final.means)
+        scores = [s.astype(np.float64) for s in CRITERIA[name](run, **extras)]
+        finite = np.concatenate([s[np.isfinite(s)] for s in scores])
+        reach = np.ptp(finite) + 1 if finite.size else 1.0  # one for all layers: they may be ranked together
+        return _each(
+            lambda s, a, b: np.where(np.sign(a) == np.sign(b), s, s - reach),
+            scores, run.initial.means, run.final.means,
+        )  # fmt: skip
 
     scored.__name__ = f"_{name}_same_sign"
     _criterion(scored)
@@ -230,6 +234,7 @@ def masks_for(run, criterion, density, *, scope="layer", **extras):
         raise ValueError(f"scope={scope!r} must be one of {', '.join(SCOPES)}")
     scores = CRITERIA[criterion](run, **extras)
     if scope == "variance":
+        _stddevs(run.final)
         budget = variance_masks(run.final, variance_quantile(run.final, density))
         return keep_counts(scores, [int(m.sum()) for m in budget])
     if scope == "uniform":

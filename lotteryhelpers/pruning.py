@@ -1,6 +1,7 @@
 """Pruning in rounds with rewinding (Frankle & Carbin), and what a ticket may start from (Zhou et al.)."""
 
 import dataclasses
+import types
 
 import numpy as np
 
@@ -9,7 +10,8 @@ from lotteryhelpers.criteria import CRITERIA
 from lotteryhelpers.masks import check_masks, keep_counts
 from lotteryhelpers.masks import density as density_of
 from lotteryhelpers.posterior import BayesianRun, Posterior
-from lotteryhelpers.tickets import TicketRun, train_ticket
+from lotteryhelpers.tickets import TicketRun, point, train_ticket
+from lotteryhelpers.training import TrainConfig
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -19,7 +21,7 @@ class PruningRound:
     Attributes:
         masks: what is left, bool ``[inputs, units]`` a layer; all True in the first round.
         start: the Posterior that all rounds rewind to.
-        ticket: the ``TicketRun`` of masks * start.
+        ticket: the ``TicketRun`` of masks * start; the first round's began at the first start of all.
         bayesian: the ``BayesianRun`` whose scores chose the next round's masks; None in the last round, and
             where the ticket's own weights chose.
     """
@@ -39,7 +41,7 @@ def iterative_magnitude_pruning(
     dataset, initial, config, *, rounds=18, rate=0.2, criterion="magnitude", bayesian=None, rewind_step=0,
     masks=None, compact=False, on_round=None,
 ):  # fmt: skip
-    """Train, prune, rewind, repeat (Frankle & Carbin 2019, section 2 and appendix A, strategy 1).
+    """Train, prune, rewind, repeat (Frankle & Carbin 2019, section 2 and appendix B, strategy 1).
 
     Each time the fraction ``rate`` of each hidden layer's remaining weights goes, and half of it of the
     output layer's. With ``rounds=1`` and ``rate=1 - density`` this is one-shot pruning.
@@ -55,7 +57,8 @@ def iterative_magnitude_pruning(
             that. None scores the ticket; then the criterion must do without deviations.
         rewind_step: rewind to the weights after this many steps of the first training, of the Bayesian
             network where there is one (late rewinding: Frankle et al. 2019, arXiv:1903.01611). 0: the start.
-        masks: what an earlier call has left, to go on from; None begins with the whole network.
+        masks: what an earlier call has left, to go on from; None begins with the whole network. After late
+            rewinding, go on with ``initial=rounds[0].start``.
         compact: see :func:`train_ticket`.
         on_round: ``on_round(round)`` is called after each, to save or to draw it.
 
@@ -66,16 +69,23 @@ def iterative_magnitude_pruning(
         ValueError: names the argument, its value and what would be right; also when a layer would be empty.
     """
     check_fits(initial, dataset)
+    if masks is not None and rewind_step:
+        raise ValueError("with masks, give initial=rounds[0].start of the earlier call and rewind_step=0")
     masks = check_masks(masks, initial.means, for_training=True)
     if isinstance(rounds, bool) or not isinstance(rounds, int | np.integer) or rounds < 0:
         raise ValueError(f"rounds={rounds!r} must be an integer of at least 0")
-    if not isinstance(rate, int | float | np.number) or not 0 < rate < 1:
-        raise ValueError(f"rate={rate!r} must be above 0 and below 1, such as 0.2")
+    _check_rate(rate)
+    if bayesian is not None and not isinstance(bayesian, TrainConfig):
+        raise ValueError(f"bayesian={bayesian!r} must be a TrainConfig, or None for a deterministic loop")
     first = bayesian or config
-    an_epoch = len(dataset.train.labels) // first.batch_size
+    an_epoch = max(1, len(dataset.train.labels) // first.batch_size)
     if not isinstance(rewind_step, int | np.integer) or not 0 <= rewind_step <= an_epoch * first.epochs:
         raise ValueError(f"rewind_step={rewind_step!r} must be a step, 0 to {an_epoch * first.epochs}")
-    function, epoch, start, done = CRITERIA[criterion], rewind_step / an_epoch, None, []
+    function, epoch, done = CRITERIA[criterion], rewind_step / an_epoch, []
+    untrained = initial if bayesian else point(initial.means, initial.biases)
+    stand_in = types.SimpleNamespace(initial=untrained, final=untrained, masks=masks)
+    function(stand_in, dataset=dataset, rng=np.random.default_rng(0))  # says what it misses before training
+    start = None if rewind_step else initial
     for number in range(rounds + 1):
         last, origin = number == rounds, start or initial
         snapshots = () if start else (epoch,)
@@ -85,7 +95,7 @@ def iterative_magnitude_pruning(
         if bayesian and (not last or start is None):
             run = train_bayesian(dataset, bayesian, initial=origin, masks=masks, snapshots=snapshots)
         if start is None:
-            start = run.snapshots[epoch] if rewind_step else initial
+            start = run.snapshots[epoch]
         done.append(PruningRound(masks, start, ticket, run if bayesian and not last else None))
         if on_round:
             on_round(done[-1])
@@ -95,12 +105,19 @@ def iterative_magnitude_pruning(
     return done
 
 
+def _check_rate(rate):
+    if not isinstance(rate, int | float | np.number) or not 0 < rate < 1:
+        raise ValueError(f"rate={rate!r} must be above 0 and below 1, such as 0.2")
+
+
 def prune(masks, scores, rate):
     """Prune round(rate * remaining) of each hidden layer's weights and round(rate / 2 * remaining) of the
     output layer's, those of the lowest score; what is pruned stays pruned."""
-    counts = [int(m.sum()) for m in masks]
-    rates = [rate] * (len(masks) - 1) + [rate / 2]
-    scores = [np.where(m, s, -np.inf) for m, s in zip(masks, scores, strict=True)]
+    _check_rate(rate)
+    masks = check_masks(masks, [np.asarray(s) for s in scores])
+    counts, rates = [int(m.sum()) for m in masks], [rate] * (len(masks) - 1) + [rate / 2]
+    least = np.finfo(np.float64).min  # a kept weight's -inf must not tie with those that are gone
+    scores = [np.where(m, np.maximum(s, least), -np.inf) for m, s in zip(masks, scores, strict=True)]
     return keep_counts(scores, [n - round(r * n) for n, r in zip(counts, rates, strict=True)])
 
 
@@ -109,7 +126,7 @@ ACTIONS = ("rewind", "reinitialise", "reshuffle", "constant")
 
 
 def restart(initial, masks, action="rewind", *, keep_sign=True, seed=0, initializer="normal"):
-    """The start of a ticket after a mask-1 action (Zhou et al. 2019, section 4.1).
+    """The start of a ticket after a mask-1 action (Zhou et al. 2019, section 3).
 
     Args:
         initial: the Posterior that the mask was found from.
@@ -120,18 +137,24 @@ def restart(initial, masks, action="rewind", *, keep_sign=True, seed=0, initiali
         keep_sign: with the sign of the initial weight. False leaves new and exchanged values their own sign,
             and gives rewound and constant ones a random sign.
         seed: of whatever is random here.
-        initializer: ``"normal"`` or ``"glorot"``, see ``train_bayesian``.
+        initializer: of new draws, ``"normal"`` or ``"glorot"``: what ``initial`` was drawn by, see
+            ``train_bayesian``.
 
     Returns:
         A Posterior; deviations, biases and pruned weights are ``initial``'s.
 
     Raises:
-        ValueError: names the argument.
+        ValueError: names the argument; also when a new draw is the old one, because its seed is the same.
     """
     if action not in ACTIONS:
         raise ValueError(f"action={action!r} must be one of {', '.join(ACTIONS)}")
+    TrainConfig(1, seed=seed)  # refuses a bad seed
+    if not isinstance(initial, Posterior):
+        raise ValueError(f"initial is a {type(initial).__name__}; it must be a Posterior: run.initial, say")
     masks, rng = check_masks(masks, initial.means), np.random.default_rng([seed, 3])
     fresh, means = draw_initial(initial.sizes, seed, initializer).means, []
+    if action == "reinitialise" and any(map(np.array_equal, fresh, initial.means)):
+        raise ValueError(f"seed={seed} draws initial's own weights again; take another")
     for old, new, mask in zip(initial.means, fresh, masks, strict=True):
         values = {"reinitialise": new[mask], "reshuffle": rng.permutation(old[mask])}.get(action, old[mask])
         if action == "constant":
@@ -150,10 +173,10 @@ HOLDS = ("zero", "freeze", "freeze_increased")
 
 
 def frozen_values(run, masks, action):
-    """What ``train_ticket(frozen=)`` holds pruned weights at: mask-0 actions (Zhou et al. 2019, section 4.2).
+    """What ``train_ticket(frozen=)`` holds pruned weights at: mask-0 actions (Zhou et al. 2019, section 4).
 
     Args:
-        run: the ``BayesianRun`` or ``TicketRun`` that the masks were made from.
+        run: the ``BayesianRun`` or ``TicketRun`` that the masks were made from, trained without a mask.
         masks: bool, True = kept.
         action: ``"zero"``; ``"freeze"``: their initial values; ``"freeze_increased"``: the initial values of
             those whose size grew in training, zero for the others.
@@ -163,6 +186,8 @@ def frozen_values(run, masks, action):
     """
     if action not in HOLDS:
         raise ValueError(f"action={action!r} must be one of {', '.join(HOLDS)}")
+    if not all(m.all() for m in run.masks):
+        raise ValueError("run was trained under masks; what they pruned has no initial values any more")
     first, last, held = run.initial.means, run.final.means, []
     for a, b, mask in zip(first, last, check_masks(masks, first), strict=True):
         frozen = {"zero": False, "freeze": True, "freeze_increased": abs(b) > abs(a)}[action]

@@ -138,7 +138,7 @@ def _make_row(dataset, recipe, run, dense, spec, function):
         if isinstance(dense, Exception) and OURS.get(spec.criterion) in (None, OURS["dense_magnitude"]):
             raise dense
         CRITERIA[spec.criterion] = function  # a reader's own isn't known in another process
-        holders = run.initial, run.final, dense, dense and dense.initial
+        holders = run.initial, run.final, dense, getattr(dense, "initial", None)
         for array in _arrays(*holders, dataset.train, dataset.validation, dataset.test):
             array.flags.writeable = False  # a criterion that writes into them would change the others' rows
         rng = np.random.default_rng([spec.seed, round(1e6 * spec.density)])

@@ -91,7 +91,8 @@ def train_ticket(dataset, initial, masks, config, *, compact=False, frozen=None,
             :func:`lotteryhelpers.compact`. The same steps up to rounding, each faster; but every new shape
             is compiled first, which takes about as long as a few epochs.
         frozen: what the pruned weights are held at in place of zero, ``[inputs, units]`` a layer (Zhou et
-            al. 2019, section 4.2: mask-0 actions); what it holds where the masks keep has no part.
+            al. 2019, section 4: mask-0 actions); what it holds where the masks keep has no part. ``compact``
+            of such a ticket would drop it.
         snapshots: epochs (0 and fractions too) after which to keep the weights.
 
     Returns:
@@ -108,9 +109,15 @@ def train_ticket(dataset, initial, masks, config, *, compact=False, frozen=None,
     elif compact:
         raise ValueError("compact=True drops the pruned weights, so they can't be frozen at other values")
     else:
-        at_rest, shapes = tuple(np.asarray(f, np.float32) for f in frozen), [m.shape for m in kept]
-        if [f.shape for f in at_rest] != shapes or not all(np.isfinite(f).all() for f in at_rest):
-            raise ValueError(f"frozen has shapes {[f.shape for f in at_rest]}; need finite numbers {shapes}")
+        shapes = [m.shape for m in kept]
+        try:
+            at_rest = tuple(np.asarray(f, np.float32) for f in frozen)
+        except (TypeError, ValueError):
+            raise ValueError(f"frozen must hold an array of numbers a layer, of shapes {shapes}") from None
+        if [f.shape for f in at_rest] != shapes:
+            raise ValueError(f"frozen has shapes {[f.shape for f in at_rest]}; the weights have {shapes}")
+        if not all(np.isfinite(f).all() for f in at_rest):
+            raise ValueError("frozen holds values that are not finite")
 
     def whole(weights, biases):  # exact zeros, or the frozen values, whatever a compact network left there
         return point([np.where(m, w, f) for m, w, f in zip(kept, weights, at_rest, strict=True)], biases)

@@ -122,6 +122,10 @@ def test_the_bayesian_loop_prunes_by_the_retrained_masked_posterior(digits, star
         ({"rewind_step": 0.5}, "rewind_step=0.5 must"),
         ({"criterion": "variances"}, "criterion 'variances' is unknown; there are"),
         ({"masks": [np.ones((2, 2), bool)] * 3}, "masks have shapes"),
+        ({"masks": [np.ones((2, 2), bool)] * 3, "rewind_step": 5}, r"with masks, give initial=rounds\[0\].start"),
+        ({"bayesian": True}, "bayesian=True must be a TrainConfig"),
+        ({"criterion": "variance"}, "a deterministic network has none"),
+        ({"criterion": "dense_magnitude"}, "criterion 'dense_magnitude' needs dense="),
     ],
 )
 def test_bad_arguments_are_named_before_anything_is_trained(options, message, digits, start, monkeypatch):
@@ -137,7 +141,24 @@ def test_a_deterministic_network_has_no_deviations_to_prune_by(digits, start):
         with pytest.raises(ValueError, match="a deterministic network has none"):
             lh.CRITERIA[name](ticket, rng=np.random.default_rng(0))
     with pytest.raises(ValueError, match="a deterministic network has none"):
-        lh.iterative_magnitude_pruning(digits, start, QUICK, rounds=1, criterion="variance")
+        lh.masks_for(ticket, "magnitude", 0.5, scope="variance")
+
+
+def test_a_worthless_weight_is_pruned_before_a_pruned_one_comes_back():
+    before = [np.array([[True, False, True, True]]), np.array([[True, True, False, True]])]
+    scores = [np.full((1, 4), -np.inf), np.full((1, 4), -np.inf)]
+    after = lh.prune(before, scores, 0.4)
+    assert [int(m.sum()) for m in after] == [2, 2]
+    assert not any((new & ~old).any() for old, new in zip(before, after, strict=True))
+    with pytest.raises(ValueError, match="rate=-0.2 must be above 0"):
+        lh.prune(before, scores, -0.2)
+
+
+def test_the_loop_goes_on_after_late_rewinding(digits, start):
+    whole = lh.iterative_magnitude_pruning(digits, start, QUICK, rounds=2, rewind_step=7)
+    rest = lh.iterative_magnitude_pruning(digits, whole[0].start, QUICK, rounds=1, masks=whole[1].masks)
+    assert same(rest[1].masks, whole[2].masks)
+    assert same(weights_of(rest[1].ticket), weights_of(whole[2].ticket))
 
 
 def hand_made():
@@ -182,12 +203,25 @@ def test_rewinding_with_its_signs_is_the_start_itself():
     assert same(lh.restart(initial, masks).means, initial.means)
     with pytest.raises(ValueError, match="action='reinit' must be one of rewind, reinitialise"):
         lh.restart(initial, masks, "reinit")
+    with pytest.raises(ValueError, match="seed=None must be an integer"):
+        lh.restart(initial, masks, seed=None)
+    with pytest.raises(ValueError, match="initial is a NoneType; it must be a Posterior"):
+        lh.restart(None, masks)
+
+
+def test_a_new_draw_must_be_new(start):
+    with pytest.raises(ValueError, match="seed=3 draws initial's own weights again"):
+        lh.restart(start, None, "reinitialise", seed=3, initializer="glorot")
+    fresh = lh.restart(start, None, "reinitialise", keep_sign=False, seed=4, initializer="glorot")
+    for old, new in zip(start.means, fresh.means, strict=True):
+        assert (old != new).all() and 0.8 < new.std() / old.std() < 1.25
 
 
 def test_mask_0_actions_do_what_their_names_say():
     initial, masks = hand_made()
     final = [np.array([[9, 9], [9, 0.5], [9, -1]]), np.array([[9, 9], [0.1, 9]])]
-    run = types.SimpleNamespace(initial=initial, final=types.SimpleNamespace(means=final))
+    whole = tuple(np.ones_like(m) for m in masks)
+    run = types.SimpleNamespace(initial=initial, final=types.SimpleNamespace(means=final), masks=whole)
     expected = {
         "zero": [[[0, 0], [0, 0], [0, 0]], [[0, 0], [0, 0]]],
         "freeze": [[[0, 0], [0, -0.25], [0, 4]], [[0, 0], [0.5, 0]]],
@@ -197,6 +231,9 @@ def test_mask_0_actions_do_what_their_names_say():
         assert same(lh.frozen_values(run, masks, action), [np.float32(v) for v in values])
     with pytest.raises(ValueError, match="action='thaw' must be one of zero, freeze, freeze_increased"):
         lh.frozen_values(run, masks, "thaw")
+    run.masks = masks
+    with pytest.raises(ValueError, match="run was trained under masks"):
+        lh.frozen_values(run, masks, "freeze")
 
 
 def test_frozen_weights_stay_bitwise_and_the_others_train(digits, start):
@@ -227,6 +264,11 @@ def test_bad_frozen_values_are_named(digits, start):
         lh.train_ticket(digits, start, None, QUICK, compact=True, frozen=start.means)
     with pytest.raises(ValueError, match="frozen has shapes"):
         lh.train_ticket(digits, start, None, QUICK, frozen=[m.T for m in start.means])
+    with pytest.raises(ValueError, match="frozen holds values that are not finite"):
+        lh.train_ticket(digits, start, None, QUICK, frozen=[np.full_like(m, np.nan) for m in start.means])
+    for wrong in ("freeze", 0.0):
+        with pytest.raises(ValueError, match="frozen must hold an array of numbers a layer"):
+            lh.train_ticket(digits, start, None, QUICK, frozen=wrong)
     with pytest.raises(ValueError, match="snapshots has epoch 3, but the training ends after 2"):
         lh.train_ticket(digits, start, None, QUICK, snapshots=(3,))
 
@@ -236,7 +278,7 @@ def test_snapshots_of_a_ticket_are_the_weights_at_that_epoch(digits, start):
     for compact in (False, True):
         ticket = lh.train_ticket(digits, start, masks, QUICK, snapshots=(0, 0.5, 1, 2), compact=compact)
         one = lh.train_ticket(digits, start, masks, lh.TrainConfig(1, 64, 3e-3, seed=3), compact=compact)
-        assert same(ticket.snapshots[0].means, ticket.initial.means)
+        assert same(ticket.snapshots[0].means, [m * w for m, w in zip(masks, start.means, strict=True)])
         assert same(ticket.snapshots[1].means, one.weights) and same(ticket.snapshots[1].biases, one.biases)
         assert same(ticket.snapshots[2].means, ticket.weights)
         assert not same(ticket.snapshots[0.5].means, ticket.snapshots[1].means)

@@ -17,6 +17,7 @@ import pytest
 from distributed import Client, LocalCluster
 
 import lotteryhelpers as lh
+from lotteryhelpers import runs
 
 CONFIG = lh.TrainConfig(epochs=3, batch_size=64, learning_rate=3e-3)
 
@@ -288,3 +289,13 @@ def test_bad_arguments_are_named_before_anything_is_trained(arguments, message, 
         lh.sweep(digits, *arguments(digits))
     with pytest.raises(ValueError, match="workers=0"):
         lh.sweep(digits, specs(), CONFIG, workers=0)
+
+
+def test_a_failed_dense_training_fails_only_what_needs_it(digits, small_run, tmp_path, monkeypatch):
+    monkeypatch.setattr(runs, "_on_one_thread", lambda: None)  # this process has several already
+    config = lh.TrainConfig(1, batch_size=64)
+    asked = [(lh.Spec(3, name, 0.5), lh.CRITERIA[name], tmp_path / name) for name in ("snr", "dense_magnitude")]
+    made = small_run, FloatingPointError("the loss is not finite")
+    rows = runs.make_rows(digits, lh.Recipe(config, config, ()), made, asked)
+    errors = {spec.criterion: row["error"] for spec, row in rows.items()}
+    assert errors == {"snr": "", "dense_magnitude": "FloatingPointError: the loss is not finite"}
