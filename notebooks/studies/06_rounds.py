@@ -87,7 +87,8 @@ def iterative(seed):
                 row["one_shot"] = {n: pack(lh.keep_fraction(scores, 0.8**n)) for n in LEVELS}
             return row
 
-        row = kept({"study": "06", "trial": seed, "config": FULL, "round": number}, make)
+        key = {"study": "06", "trial": seed, "config": FULL, "round": number}
+        row = kept(key | ({"levels": LEVELS} if number == 0 else {}), make)
         rows.append(row)
         masks = unpack(row["next"], initial)
         print(f"trial {seed}, round {number}: {row['seconds']:.0f} s", flush=True)
@@ -119,7 +120,9 @@ def control(seed, kind, number, rows):
         ticket = lh.train_ticket(mnist(), initial, masks, with_seed(SHORT, seed))
         return describe(ticket, time.time() - began)
 
-    key = {"study": "06", "trial": seed, "config": SHORT, "round": number, "kind": kind}
+    key = {"study": "06", "trial": seed, "config": SHORT, "full": FULL, "round": number, "kind": kind}
+    if kind in ("variance", "snr"):
+        key["bayesian"] = BAYESIAN
     return {"trial": seed, "kind": kind, "round": number} | kept(key, make)
 
 
@@ -143,7 +146,8 @@ def bayesian_rounds(seed, criterion):
         )  # fmt: skip
         return {"rounds": found}
 
-    rows = kept({"study": "06", "trial": seed, "config": SHORT, "loop": criterion}, make)["rounds"]
+    key = {"study": "06", "trial": seed, "config": SHORT, "bayesian": BAYESIAN, "loop": criterion}
+    rows = kept(key | {"rounds": BAYESIAN_ROUNDS, "rate": BAYESIAN_RATE}, make)["rounds"]
     for earlier, row in reversed(list(zip(rows, rows[1:], strict=False))):
         row["seconds"] -= earlier["seconds"]  # the clock was read after each round
     return [{"trial": seed, "kind": f"{criterion} iterative"} | row for row in rows]
@@ -179,7 +183,7 @@ def speed(seed, images, rows):
             found.append(describe(run, time.time() - began) | {"round": number, "reaches_dense_loss": first})
         return {"rows": found}
 
-    key = {"study": "06", "trial": seed, "config": SHORT, "validation": images}
+    key = {"study": "06", "trial": seed, "config": SHORT, "full": FULL, "validation": images}
     rows = kept(key, make)["rows"]  # the two share a clock, so neither has seconds of its own
     return [{"trial": seed, "kind": f"validation {images}"} | row | {"seconds": None} for row in rows]
 

@@ -34,6 +34,9 @@ ACTIONS = [(a, k) for a in ("rewind", "reinitialise", "reshuffle", "constant") f
 PRUNED = ("freeze", "freeze_increased")
 
 
+EPOCHS = {"posterior": 15, "dense, 15 epochs": 15, "dense": 15, "dense, 55 epochs": 55, "ticket": 10}
+
+
 def config(seed, epochs, batch_size=128):
     """The notebooks' training of this length."""
     return lh.TrainConfig(epochs, batch_size, seed=seed)
@@ -46,10 +49,10 @@ def start(seed):
 
 def trained(seed, source):
     """The training that masks are made from."""
+    setting = config(seed, EPOCHS[source], 60 if "55" in source else 128)
     if source == "posterior":
-        return lh.load_or_train_bayesian(mnist(), config(seed, 15), initial=start(seed))
-    length = (55, 60) if "55" in source else (15,)
-    return lh.train_ticket(mnist(), start(seed), None, config(seed, *length))
+        return lh.load_or_train_bayesian(mnist(), setting, initial=start(seed))
+    return lh.train_ticket(mnist(), start(seed), None, setting)
 
 
 def masks_of(run, seed, criterion, density):
@@ -78,7 +81,7 @@ def tickets(seed, source, criterion):
             begin = lh.restart(start(seed), masks, action, keep_sign=keep_sign, seed=seed + 1000,
                                initializer="glorot")  # fmt: skip
         began = time.time()
-        ticket = lh.train_ticket(mnist(), begin, masks, config(seed, 10), frozen=at)
+        ticket = lh.train_ticket(mnist(), begin, masks, config(seed, EPOCHS["ticket"]), frozen=at)
         return {
             "untrained_accuracy": lh.accuracy(ticket.initial.means, ticket.initial.biases, mnist().test),
             "best_step": int(ticket.best_step),
@@ -92,7 +95,7 @@ def tickets(seed, source, criterion):
     for case in cases:
         named = dict(zip(("density", "action", "keep_sign", "pruned"), case, strict=True))
         key = {"seed": seed, "source": source, "criterion": criterion} | named
-        rows.append(key | kept({"study": "07 tickets"} | key, lambda named=named: make(**named)))
+        rows.append(key | kept({"study": "07 tickets", "epochs": EPOCHS} | key, lambda named=named: make(**named)))
     return rows
 
 
@@ -117,7 +120,8 @@ def untrained(seed, source):
                 found.append(rows)
         return {"rows": found}
 
-    rows = kept({"study": "07 untrained", "seed": seed, "source": source}, make)["rows"]
+    key = {"study": "07 untrained", "seed": seed, "source": source, "epochs": EPOCHS, "densities": GRID}
+    rows = kept(key, make)["rows"]
     return [{"seed": seed, "source": source} | row for row in rows]
 
 

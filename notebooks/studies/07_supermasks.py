@@ -16,6 +16,7 @@ from study import kept, mnist, workers, write
 
 SEEDS = range(200, 205)
 CONFIG = lh.TrainConfig(20, learning_rate=0.1)
+TICKET_EPOCHS = 10
 
 
 def learn(seed, weights, rescale):
@@ -29,7 +30,7 @@ def learn(seed, weights, rescale):
         config = lh.TrainConfig(CONFIG.epochs, CONFIG.batch_size, CONFIG.learning_rate, seed)
         run = lh.train_supermask(mnist(), initial, config, rescale=rescale)
         seconds = time.time() - began
-        ticket = lh.train_ticket(mnist(), initial, run.masks, lh.TrainConfig(10, seed=seed))
+        ticket = lh.train_ticket(mnist(), initial, run.masks, lh.TrainConfig(TICKET_EPOCHS, seed=seed))
         return {
             "density": lh.density(run.masks).overall,
             "validation_accuracy": float(run.history.validation_accuracy.iloc[-1]),
@@ -40,7 +41,8 @@ def learn(seed, weights, rescale):
         }
 
     key = {"seed": seed, "weights": weights, "rescale": rescale}
-    return key | kept({"study": "07 supermasks", "config": CONFIG} | key, make)
+    settings = {"study": "07 supermasks", "config": CONFIG, "ticket_epochs": TICKET_EPOCHS}
+    return key | kept(settings | key, make)
 
 
 if __name__ == "__main__":

@@ -51,8 +51,11 @@ def write(name, frame, script, began, **configuration):
 
 
 def kept(key, make):
-    """``make()``, a dict of numbers and text, or what it gave before for this key: a study can be resumed."""
-    path = cache_folder() / "studies" / f"{key_of(**key)}.json"
+    """``make()``, a dict of numbers and text, or what it gave before for this key: a study can be resumed.
+
+    The key must hold every setting that the result depends on; MNIST's contents are added here.
+    """
+    path = cache_folder() / "studies" / f"{key_of(**key, data=mnist().fingerprint)}.json"
     if not path.exists():
         row = make()
         with replacing(path) as part:
