@@ -95,7 +95,8 @@ def tickets(seed, source, criterion):
     for case in cases:
         named = dict(zip(("density", "action", "keep_sign", "pruned"), case, strict=True))
         key = {"seed": seed, "source": source, "criterion": criterion} | named
-        rows.append(key | kept({"study": "07 tickets", "epochs": EPOCHS} | key, lambda named=named: make(**named)))
+        settings = {"study": "07 tickets", "epochs": EPOCHS}
+        rows.append(key | kept(settings | key, lambda named=named: make(**named)))
     return rows
 
 

@@ -2,8 +2,8 @@
 
 Zhou et al. 2019, section 5: initial weights or signed constants, with and without dynamic weight rescaling.
 They have plain gradient descent with a rate of 100; here it is Adam on the logits with a rate that was chosen
-from 0.03, 0.1 and 0.3 on validation images after 4 epochs with another seed (0); after some 15 epochs
-nothing more was gained with seed 7.
+from 0.03, 0.1 and 0.3 on validation images after 4 epochs with another seed (0). With seed 7, forty epochs
+gained at most 0.3 points of validation accuracy over twelve.
 """
 
 import concurrent.futures
@@ -15,7 +15,7 @@ import pandas as pd
 from study import kept, mnist, workers, write
 
 SEEDS = range(200, 205)
-CONFIG = lh.TrainConfig(20, learning_rate=0.1)
+CONFIG = lh.TrainConfig(12, learning_rate=0.1)
 TICKET_EPOCHS = 10
 
 
