@@ -172,6 +172,9 @@ def mixed_kinds(rows, rng=np.random.default_rng(17)):
     within = [n for n in ("trial", "seed") if n in rows]
     for _, part in rows.groupby(within):
         rows.loc[part.index, names] = part[names].to_numpy()[rng.permutation(len(part))]
+        if "reaches_dense_loss" in rows:
+            timed = part.index[part.reaches_dense_loss.notna()]
+            rows.loc[timed, "reaches_dense_loss"] = rng.permutation(part.reaches_dense_loss[timed])
     return rows
 make_frame, read_csv = pd.DataFrame, pd.read_csv
 def mixed_frame(data=None, *args, **kwargs):
