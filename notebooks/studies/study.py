@@ -11,6 +11,7 @@ import platform
 import time
 
 import loky
+import pandas as pd
 
 import lotteryhelpers as lh
 from lotteryhelpers.runs import take_dataset
@@ -41,6 +42,7 @@ def write(name, frame, script, began, **configuration):
         "cores": os.cpu_count(),
         "python": platform.python_version(),
         "versions": {package: importlib.metadata.version(package) for package in PACKAGES},
+        "core_minutes": round(float(frame.get("seconds", pd.Series(dtype=float)).sum()) / 60, 1),
     } | {k: dataclasses.asdict(v) if dataclasses.is_dataclass(v) else v for k, v in configuration.items()}
     RESULTS.mkdir(exist_ok=True)
     with replacing(RESULTS / f"{name}.csv") as part:
