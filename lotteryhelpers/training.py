@@ -182,7 +182,8 @@ def train(
     trainer.reset(config.learning_rate)
 
     rows, sums, done, seen = [], np.zeros(2), 0, 0
-    with tqdm(total=last, desc=label, unit="step", mininterval=0.5, leave=False) as bar:
+    quiet = {"disable": True} if last < 1000 else {}  # hundreds of short bars would flood a notebook
+    with tqdm(total=last, desc=label, unit="step", mininterval=0.5, leave=False, **quiet) as bar:
         for stop in stops:
             epoch = done // an_epoch
             if done % an_epoch == 0:
