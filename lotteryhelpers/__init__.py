@@ -15,6 +15,7 @@ from lotteryhelpers.masks import (
     jaccard,
     keep_counts,
     keep_fraction,
+    keep_units,
     variance_masks,
     variance_quantile,
 )

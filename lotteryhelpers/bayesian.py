@@ -5,7 +5,7 @@ import warnings
 import numpy as np
 
 from lotteryhelpers.masks import check_masks
-from lotteryhelpers.networks import EPSILON, Flipout
+from lotteryhelpers.networks import EPSILON, ESTIMATORS
 from lotteryhelpers.posterior import BayesianRun, Posterior, put_posterior, take_posterior
 from lotteryhelpers.storage import cache_folder, key_of
 from lotteryhelpers.training import check_positive, train, trainer_for
@@ -40,12 +40,11 @@ def check_initializer(initializer):
 
 def train_bayesian(
     dataset, config, *, initial=None, prior_stddev=1.0, kl_weight=1.0, initializer="normal",
-    hidden=(300, 100), masks=None, snapshots=(),
+    hidden=(300, 100), masks=None, estimator="flipout", snapshots=(),
 ):  # fmt: skip
-    """Fit a Gaussian to every weight by maximising the ELBO with Flipout gradients.
+    """Fit a Gaussian to every weight by maximising the ELBO.
 
-    The loss is NLL + kl_weight * KL / N, N the number of training images (Blundell et al. 2015, eq. 2;
-    gradients by Wen et al. 2018, eq. 4).
+    The loss is NLL + kl_weight * KL / N, N the number of training images (Blundell et al. 2015, eq. 2).
 
     Args:
         dataset: a ``Dataset``.
@@ -57,6 +56,8 @@ def train_bayesian(
         hidden: the hidden layers' units; not used when ``initial`` is given.
         masks: bool ``[inputs, units]`` a layer, True = kept; pruned weights are zero, in mean and
             deviation, and have no part in the KL.
+        estimator: of the gradient: ``"flipout"`` (Wen et al. 2018, eq. 4), ``"local"`` (reparameterisation,
+            Kingma et al. 2015) or ``"shared"`` (one draw of the weights a batch, Blundell et al. 2015).
         snapshots: epochs (0 and fractions too) after which to keep the Posterior.
 
     Returns:
@@ -69,6 +70,8 @@ def train_bayesian(
     check_positive("prior_stddev", prior_stddev)
     check_positive("kl_weight", kl_weight, or_zero=True)
     inputs, classes = dataset.train.images.shape[1], dataset.num_classes
+    if estimator not in ESTIMATORS:
+        raise ValueError(f"estimator={estimator!r} must be one of {', '.join(ESTIMATORS)}")
     hidden = as_tuple("hidden", hidden)
     if initial is None:
         if not hidden or not all(isinstance(n, int | np.integer) and n > 0 for n in hidden):
@@ -85,7 +88,7 @@ def train_bayesian(
         raise ValueError("initial.stddevs holds zeros where the masks keep; training needs all above 0")
     step_of = steps_of(snapshots, dataset, config)
     kept = {0: initial}
-    trainer = trainer_for(Flipout, initial.sizes)
+    trainer = trainer_for(ESTIMATORS[estimator], initial.sizes)
     with trainer.lock:
         network = trainer.network
         put_posterior(network, initial, masks, prior_stddev=prior_stddev, seed=config.seed)

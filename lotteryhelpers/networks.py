@@ -142,11 +142,13 @@ class Flipout(tfp.layers.DenseFlipout):
         nats = 0.5 * ((scale**2 + self.loc**2) * precision - 1.0) - tf.math.log(scale / self.prior_stddev)
         return tf.reduce_sum(nats * self.mask)
 
+    def draw_normals(self, shape):
+        """The standard normals of one call, another draw each time."""
+        return noise.standard_normal(shape, self.key, self.calls.assign_add(1), stream=0)
+
     def draw_noise(self, rows):
         """The noise of one call: normals ``[inputs, units]``, signs ``[rows, inputs]``, ``[rows, units]``."""
-        step = self.calls.assign_add(1)
-        inputs, units = self.loc.shape
-        normals = noise.standard_normal([inputs, units], self.key, step, stream=0)
+        (inputs, units), normals, step = self.loc.shape, self.draw_normals(self.loc.shape), self.calls
         signs = [noise.random_signs([rows, n], self.key, step, i) for i, n in ((1, inputs), (2, units))]
         return normals, *signs
 
@@ -158,6 +160,36 @@ class Flipout(tfp.layers.DenseFlipout):
         self.kernel_posterior_tensor = None  # the analytic KL needs no sample
         perturbed = tf.matmul(inputs * input_signs, perturbation) * output_signs
         return tf.matmul(inputs, posterior.loc) + perturbed
+
+
+class Reparameterization(Flipout):
+    """One draw of the weights for the whole batch (Blundell et al. 2015, section 3.2).
+
+    TFP's ``DenseReparameterization``: one product, but all images of the batch share their noise.
+    """
+
+    def _apply_variational_kernel(self, inputs):
+        posterior, self.kernel_posterior_tensor = self.kernel_posterior.distribution, None
+        return tf.matmul(inputs, posterior.loc + posterior.scale * self.draw_normals(self.loc.shape))
+
+
+class LocalReparameterization(Flipout):
+    """Noise for each image's activations instead of the weights (Kingma et al. 2015, eq. 6).
+
+    TFP's ``DenseLocalReparameterization``: two products and a normal number an activation.
+    """
+
+    def _apply_variational_kernel(self, inputs):
+        posterior, self.kernel_posterior_tensor = self.kernel_posterior.distribution, None
+        mean, variance = tf.matmul(inputs, posterior.loc), tf.matmul(inputs**2, posterior.scale**2)
+        stddev = tf.sqrt(variance + EPSILON**2)  # an image of zeros must not make the gradient infinite
+        return mean + stddev * self.draw_normals([tf.shape(inputs)[0], self.units])
+
+
+#: Three estimators of the same gradient, see notebook 09.
+ESTIMATORS = {
+    "flipout": Flipout, "local": LocalReparameterization, "shared": Reparameterization,
+}  # fmt: skip
 
 
 @contextlib.contextmanager

@@ -24,7 +24,7 @@ import time
 import lotteryhelpers as lh
 import numpy as np
 import pandas as pd
-from study import kept, mnist, workers, write
+from study import kept, mnist, start, workers, write
 
 TRIALS = range(200, 205)
 FULL = lh.TrainConfig(55, batch_size=60, learning_rate=1.2e-3, evaluate_every=100)
@@ -34,11 +34,6 @@ LEVELS = (3, 7, 9, 15, 18)  # rounds at which the controls are trained: 51.3, 21
 BAYESIAN_ROUNDS, BAYESIAN_RATE = 4, 1 - 0.8 ** (7 / 4)
 TO_THE_END = {("reinitialised", 15), ("one-shot", 15)}  # compared at 3.6%, where they learn slowly
 CONTROLS = ("reinitialised", "random mask", "one-shot", "variance", "snr")
-
-
-def start(seed):
-    """The initial weights of a trial."""
-    return lh.draw_initial((784, 300, 100, 10), seed, "glorot")
 
 
 def with_seed(config, seed):

@@ -20,7 +20,7 @@ import time
 import lotteryhelpers as lh
 import numpy as np
 import pandas as pd
-from study import kept, mnist, workers, write
+from study import kept, mnist, start, workers, write
 
 SEEDS = range(200, 205)
 DENSITIES = (0.5, 0.2, 0.1, 0.05)
@@ -40,11 +40,6 @@ EPOCHS = {"posterior": 15, "dense, 15 epochs": 15, "dense": 15, "dense, 55 epoch
 def config(seed, epochs, batch_size=128):
     """The notebooks' training of this length."""
     return lh.TrainConfig(epochs, batch_size, seed=seed)
-
-
-def start(seed):
-    """The initial weights."""
-    return lh.draw_initial((784, 300, 100, 10), seed, "glorot")
 
 
 def trained(seed, source):

@@ -11,6 +11,7 @@ import platform
 import time
 
 import loky
+import numpy as np
 import pandas as pd
 
 import lotteryhelpers as lh
@@ -69,6 +70,35 @@ def kept(key, make):
 def mnist():
     """The dataset, loaded once a process."""
     return lh.load_dataset("mnist")
+
+
+def start(seed):
+    """The initial weights of a trial."""
+    return lh.draw_initial((784, 300, 100, 10), seed, "glorot")
+
+
+def at(run, snapshot):
+    """The run as if it had ended with this snapshot: what criteria read."""
+    if isinstance(run, lh.TicketRun):
+        return dataclasses.replace(run, weights=snapshot.means, biases=snapshot.biases)
+    return dataclasses.replace(run, final=snapshot)
+
+
+def half_rate_chance(seed, density):
+    """A random mask of the notebooks' 784-300-100-10 network."""
+    rng = np.random.default_rng([seed, round(1e6 * density)])
+    return lh.keep_fraction([rng.random(m.shape) for m in start(seed).means], density)
+
+
+def ticket(masks, config, dataset=None, initial=None):
+    """A ticket's row: the notebooks' two accuracies, and how long its training took."""
+    began = time.time()
+    run = lh.train_ticket(dataset or mnist(), initial or start(config.seed), masks, config)
+    return {
+        "test_accuracy_at_best": run.test_accuracy_at_best,
+        "test_accuracy": run.test_accuracy,
+        "seconds": time.time() - began,
+    }
 
 
 def workers():
