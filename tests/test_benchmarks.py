@@ -14,7 +14,9 @@ import bench  # noqa: E402
 import contenders  # noqa: E402
 
 SIZES = (64, 12, 10)
-HAS_TORCH = importlib.util.find_spec("torch") is not None and importlib.util.find_spec("bayesian_torch") is not None
+HAS_TORCH = (
+    importlib.util.find_spec("torch") is not None and importlib.util.find_spec("bayesian_torch") is not None
+)
 
 
 @pytest.fixture(scope="module")
@@ -86,7 +88,9 @@ def test_a_missing_peer_is_named_and_a_missed_target_is_said(digits, start, monk
     monkeypatch.setattr(bench, "REST", 0)
     report = bench.Report()
     ours = {"ours": contenders.our_dense, "torch": not_there, "slow": lambda d, s: lambda epochs: None}
-    bench.group(report, "Title", ours, (digits, start), 1, "ours", [("torch", "at least", 2), ("slow", "at least", 2)])
+    bench.group(
+        report, "Title", ours, (digits, start), 1, "ours", [("torch", "at least", 2), ("slow", "at least", 2)]
+    )
     text = report.text.getvalue()
     assert "Missing: torch (No module named 'torch')." in text
     assert "| torch | at least 2 | not measured | missing |" in text

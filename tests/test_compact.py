@@ -139,7 +139,9 @@ def test_a_compact_network_is_pickled_and_saved(digits, small_run, tmp_path):
     masks = lh.keep_fraction(lh.CRITERIA["snr"](small_run), 0.05)
     small = lh.compact(small_run.final.means, small_run.final.biases, masks)
     logits = small.network.predict(digits.test.images, verbose=0)
-    assert np.array_equal(logits, pickle.loads(pickle.dumps(small)).network.predict(digits.test.images, verbose=0))
+    assert np.array_equal(
+        logits, pickle.loads(pickle.dumps(small)).network.predict(digits.test.images, verbose=0)
+    )
     small.network.save(tmp_path / "small.keras")
     layers = {"TakeInputs": lh.compacting.TakeInputs}
     loaded = tf_keras.models.load_model(tmp_path / "small.keras", custom_objects=layers)
@@ -153,7 +155,9 @@ def test_bad_arguments_are_named(small_run):
         lh.compact(weights, biases, masks[:2])
     with pytest.raises(ValueError, match=r"biases have shapes \[\(32,\), \(16,\)\] for weights"):
         lh.compact(weights, biases[:2], masks)
-    with pytest.raises(ValueError, match="weights have shapes .* a layer's units must be the next one's inputs"):
+    with pytest.raises(
+        ValueError, match="weights have shapes .* a layer's units must be the next one's inputs"
+    ):
         lh.compact(weights[::-1], biases[::-1], masks[::-1])
 
 

@@ -42,8 +42,10 @@ def test_same_sign_puts_the_flipped_last_and_keeps_both_orders(small_run, name):
     for layer, (before, after) in enumerate(zip(plain, signed, strict=True)):
         same = np.sign(small_run.initial.means[layer]) == np.sign(small_run.final.means[layer])
         assert 0.5 < same.mean() < 1
-        assert after[~same].max() < min(score[np.sign(a) == np.sign(b)].min() for score, a, b in zip(
-            signed, small_run.initial.means, small_run.final.means, strict=True))  # of all layers
+        assert after[~same].max() < min(
+            score[np.sign(a) == np.sign(b)].min()
+            for score, a, b in zip(signed, small_run.initial.means, small_run.final.means, strict=True)
+        )  # of all layers
         for side in (same, ~same):
             assert (np.argsort(before[side], kind="stable") == np.argsort(after[side], kind="stable")).all()
 

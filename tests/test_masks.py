@@ -78,6 +78,23 @@ def test_variance_masks_keep_at_and_below_the_threshold(small_run):
     assert at_the_tie[0].tolist() == [[True, True], [True, False]]
 
 
+@given(networks(), st.data())
+@settings(deadline=None)
+def test_units_are_kept_whole_and_the_best_first(scores, data):
+    scores = [np.where(np.isfinite(s), s, 3.0) for s in scores]
+    sizes = [data.draw(st.integers(1, len(s))) for s in scores]
+    masks = lh.keep_units(scores, sizes)
+    rows = [m.any(axis=1) for m in masks] + [masks[-1].any(axis=0)]
+    assert [r.sum() for r in rows] == [*sizes, scores[-1].shape[1]]
+    for mask, ins, outs in zip(masks, rows, rows[1:], strict=False):
+        assert np.array_equal(mask, np.outer(ins, outs))
+    assert lh.compact(scores, [np.ones(s.shape[1]) for s in scores], masks).sizes[1:-1] == tuple(sizes[1:])
+    sums = [scores[0].sum(axis=1)] + [s[r].sum(axis=0) for s, r in zip(scores, rows, strict=False)]
+    for each, kept in zip(sums[:-1], rows, strict=False):
+        if not kept.all():
+            assert each[kept].min() >= each[~kept].max()
+
+
 def test_density_counts():
     density = lh.density([np.array([[True, False], [True, True]]), np.array([[False], [True]])])
     assert density.overall == pytest.approx(4 / 6) and density.layers == (0.75, 0.5)
@@ -100,7 +117,10 @@ two = [np.arange(6.0).reshape(2, 3), np.arange(3.0).reshape(3, 1)]
         (lambda run: lh.keep_fraction([two[0][0]], 0.5), r"scores of layer 1 are float64 \(3,\)"),
         (lambda run: lh.keep_counts(two, [3]), r"counts=\[3\] must have a number for each of 2"),
         (lambda run: lh.keep_counts(two, [3, 9]), "layer 2 would keep 9 weights; it must be 1 to 3"),
-        (lambda run: lh.CRITERIA["entropy"], "'entropy' is unknown; there are dense_magnitude, inverted, kl, .*, variance"),
+        (
+            lambda run: lh.CRITERIA["entropy"],
+            "'entropy' is unknown; there are dense_magnitude, inverted, kl, .*, variance",
+        ),
         (lambda run: lh.variance_masks(run.final, -1), "threshold=-1 must be a variance"),
         (lambda run: lh.variance_masks(run.final, None), "threshold=None must be a variance"),
         (lambda run: lh.variance_masks(run.final, float("nan")), "threshold=nan must be a variance"),

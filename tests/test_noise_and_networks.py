@@ -11,7 +11,7 @@ import tf_keras
 
 import lotteryhelpers as lh
 from lotteryhelpers import noise
-from lotteryhelpers.networks import Flipout, MaskedDense, build_network
+from lotteryhelpers.networks import ESTIMATORS, Flipout, MaskedDense, build_network
 from lotteryhelpers.posterior import put_posterior
 
 
@@ -66,8 +66,15 @@ def test_noise_differs_by_step_stream_layer_and_seed_and_repeats_else():
         )
 
 
-def tfp_twin(layer, normals, input_signs, output_signs, monkeypatch, images):
-    """TFP's own DenseFlipout at the same parameters, made to use the given noise."""
+TFPS_OWN = {
+    "flipout": tfp.layers.DenseFlipout,
+    "local": tfp.layers.DenseLocalReparameterization,
+    "shared": tfp.layers.DenseReparameterization,
+}
+
+
+def tfp_twin(estimator, layer, normals, input_signs, output_signs, monkeypatch, images):
+    """TFP's own layer at the same parameters, made to use the given noise."""
     signs = iter([input_signs, output_signs])
     monkeypatch.setattr(
         "tensorflow_probability.python.layers.dense_variational.tfp_random.rademacher",
@@ -77,11 +84,16 @@ def tfp_twin(layer, normals, input_signs, output_signs, monkeypatch, images):
         "loc_initializer": tf_keras.initializers.Constant(layer.loc.numpy()),
         "untransformed_scale_initializer": tf_keras.initializers.Constant(layer.rho.numpy()),
     }
-    twin = tfp.layers.DenseFlipout(
+
+    def draw(normal):
+        normal = getattr(normal, "distribution", normal)
+        return normal.loc + normal.scale * normals  # Flipout asks for one whose loc is zero
+
+    twin = TFPS_OWN[estimator](
         layer.units,
         activation="relu",
         kernel_posterior_fn=tfp.layers.default_mean_field_normal_fn(**initializers),
-        kernel_posterior_tensor_fn=lambda affine: affine.scale * normals,
+        kernel_posterior_tensor_fn=draw,
         bias_posterior_fn=tfp.layers.default_mean_field_normal_fn(
             is_singular=True, loc_initializer=tf_keras.initializers.Constant(layer.bias.numpy())
         ),
@@ -90,32 +102,93 @@ def tfp_twin(layer, normals, input_signs, output_signs, monkeypatch, images):
     return twin
 
 
+@pytest.mark.parametrize("estimator", ESTIMATORS)
 @pytest.mark.filterwarnings("ignore:.*add_variable.* is deprecated")
-def test_flipout_layer_equals_tfps_with_the_same_noise(monkeypatch):
+def test_layers_equal_tfps_with_the_same_noise(estimator, monkeypatch):
     rng = np.random.default_rng(0)
     images = tf.constant(rng.random((50, 20)), tf.float32)
     target = tf.constant(rng.normal(size=(50, 12)), tf.float32)
     start = lh.draw_initial((20, 12), seed=4)
-    network = build_network(Flipout, (20, 12))
+    network = build_network(ESTIMATORS[estimator], (20, 12))
     put_posterior(network, start, [np.ones((20, 12), bool)], seed=9)
     layer = network.layers[0]
     layer.activation = tf.nn.relu
-    noise_of_this_call = layer.draw_noise(50)
+    normals, *signs = layer.draw_noise(50)
     layer.calls.assign(0)  # so that the layer draws the same again
-    twin = tfp_twin(layer, *noise_of_this_call, monkeypatch, images)
+    if estimator == "local":  # a number for each image's unit
+        normals = layer.draw_normals([50, 12])
+        layer.calls.assign(0)
+    twin = tfp_twin(estimator, layer, normals, *signs, monkeypatch, images)
 
     results = []
     for each in (layer, twin):
         with tf.GradientTape() as tape:
             output = each(images)
-            loss = tf.reduce_sum(output * target) + 0.01 * each.losses[0]
+            loss = tf.reduce_sum(output * target)
+            if estimator != "shared":  # TFP's layer of that name has its KL from the sample, not exact
+                loss += 0.01 * each.losses[0]
         posterior_variables = each.trainable_variables
         gradients = tape.gradient(loss, posterior_variables)
-        results.append([output, each.losses[0], *gradients])
-    assert len(results[0]) == 5
+        results.append([output, *gradients])
+        if estimator != "shared":
+            results[-1].append(each.losses[0])
+    assert len(results[0]) == (4 if estimator == "shared" else 5)
     for ours, theirs in zip(*results, strict=True):
         np.testing.assert_allclose(ours, theirs, rtol=2e-4, atol=2e-5)
     assert (results[0][0].numpy() > 0).any()
+
+
+@pytest.mark.parametrize("estimator", ESTIMATORS)
+def test_gradients_are_those_of_the_expected_loss(estimator):
+    """A linear layer with a squared loss: the expectation over the weights has a closed form."""
+    rng = np.random.default_rng(1)
+    x, y = rng.normal(size=(16, 5)).astype(np.float32), rng.normal(size=(16, 3)).astype(np.float32)
+    posterior = lh.draw_initial((5, 3), seed=2)
+    posterior = lh.Posterior(posterior.means, [10 * s for s in posterior.stddevs], [np.zeros(3)])
+    network = build_network(ESTIMATORS[estimator], (5, 3))
+    put_posterior(network, posterior, [np.ones((5, 3), bool)], seed=3)
+    layer = network.layers[0]
+
+    @tf.function(jit_compile=True)
+    def draw():
+        with tf.GradientTape() as tape:
+            loss = tf.reduce_mean(tf.reduce_sum((y - network(x)) ** 2, axis=1)) / 2
+        return tape.gradient(loss, [layer.loc, layer.rho])
+
+    draws = [np.stack([g.numpy() for g in both]) for both in (draw() for _ in range(4000))]
+    mean, stddev = posterior.means[0].astype(np.float64), posterior.stddevs[0].astype(np.float64)
+    by_mean = -x.T @ (y - x @ mean) / 16
+    by_rho = stddev * (x**2).mean(0)[:, None] * -np.expm1(-stddev)  # softplus' slope is 1 - exp(-softplus)
+    expected, found = np.stack([by_mean, by_rho]), np.mean(draws, axis=0)
+    z = (found - expected) / (np.std(draws, axis=0) / np.sqrt(len(draws)))
+    assert scipy.stats.chi2.sf((z**2).sum(), z.size) > 1e-3  # one in a thousand, and the seed is fixed
+    assert np.std(draws, axis=0).min() > 0
+
+
+def test_local_reparameterisation_survives_an_image_of_zeros():
+    network = build_network(ESTIMATORS["local"], (5, 3))
+    put_posterior(network, lh.draw_initial((5, 3), seed=2), [np.ones((5, 3), bool)])
+    with tf.GradientTape() as tape:
+        loss = tf.reduce_sum(network(np.zeros((4, 5), np.float32)) ** 2)
+    gradients = tape.gradient(loss, network.trainable_variables[:2])
+    assert all(np.isfinite(g).all() for g in gradients)
+
+
+@pytest.mark.parametrize("estimator", ESTIMATORS)
+def test_each_estimator_trains_and_repeats(estimator, digits):
+    config = lh.TrainConfig(3, 64, 3e-3, seed=1)
+    one, two = (lh.train_bayesian(digits, config, estimator=estimator, hidden=(16,)) for _ in range(2))
+    assert one.history.nll.iloc[-1] < one.history.nll.iloc[0]
+    assert np.array_equal(one.final.stddevs[0], two.final.stddevs[0])
+    other = lh.train_bayesian(
+        digits, config, hidden=(16,), estimator="local" if estimator == "flipout" else "flipout"
+    )
+    assert not np.array_equal(one.final.means[0], other.final.means[0])
+
+
+def test_an_unknown_estimator_is_named(digits):
+    with pytest.raises(ValueError, match="estimator='lrt' must be one of flipout, local, shared"):
+        lh.train_bayesian(digits, lh.TrainConfig(1), estimator="lrt")
 
 
 def test_another_call_draws_other_noise(small_run):

@@ -155,10 +155,13 @@ def test_claims_about_criteria_fail_when_the_rows_names_are_mixed_up(digits_envi
 @needs_mnist
 def test_claims_about_the_stored_criteria_fail_when_the_rows_names_are_mixed_up(shared_cache, monkeypatch):
     environment = {"DATASET": "mnist", "LOTTERYHELPERS_CACHE_DIR": shared_cache}
-    insert = MIXED_UP + """
+    insert = (
+        MIXED_UP
+        + """
 lh.recipe = lambda dataset, seed=0: lh.Recipe(lh.TrainConfig(1, seed=seed), lh.TrainConfig(1, seed=seed), (0, 1))
 pd.read_csv = lambda path, **options: mixed_up(read_csv(path, **options))
 """
+    )
     notebook = execute(BY_NUMBER["05"], environment, monkeypatch, insert=insert, allow_errors=True)
     claims = [c for c in code_cells(notebook) if {"claim", "mnist-claim"} & set(c.metadata.get("tags", []))]
     assert len(claims) > 2 and [failed(c) for c in claims] == ["AssertionError"] * len(claims)
@@ -186,7 +189,9 @@ pd.read_csv = lambda path, **options: mixed_kinds(read_csv(path, **options))
 
 
 @pytest.mark.parametrize("number", ["06", "07"])
-def test_claims_about_kinds_of_tickets_fail_when_the_results_are_mixed_up(number, digits_environment, monkeypatch):
+def test_claims_about_kinds_of_tickets_fail_when_the_results_are_mixed_up(
+    number, digits_environment, monkeypatch
+):
     notebook = execute(BY_NUMBER[number], digits_environment | {"NUM_TRIALS": "3", "NUM_SEEDS": "3"}, monkeypatch,
                        insert=MIXED_KINDS, allow_errors=True)  # fmt: skip
     claims = [c for c in code_cells(notebook) if "claim" in c.metadata.get("tags", [])]
@@ -195,7 +200,9 @@ def test_claims_about_kinds_of_tickets_fail_when_the_results_are_mixed_up(number
 
 @needs_mnist
 @pytest.mark.parametrize("number", ["06", "07"])
-def test_claims_about_the_stored_tickets_fail_when_the_results_are_mixed_up(number, shared_cache, monkeypatch):
+def test_claims_about_the_stored_tickets_fail_when_the_results_are_mixed_up(
+    number, shared_cache, monkeypatch
+):
     environment = {"DATASET": "mnist", "LOTTERYHELPERS_CACHE_DIR": shared_cache, "SEED": "0"}
     short = """
 real_config = lh.TrainConfig
@@ -205,7 +212,9 @@ class Short(real_config):
 lh.TrainConfig = Short
 lh.recipe = lambda dataset, seed=0: lh.Recipe(real_config(1, seed=seed), real_config(1, seed=seed), (0, 1))
 """
-    notebook = execute(BY_NUMBER[number], environment, monkeypatch, insert=MIXED_KINDS + short, allow_errors=True)
+    notebook = execute(
+        BY_NUMBER[number], environment, monkeypatch, insert=MIXED_KINDS + short, allow_errors=True
+    )
     claims = [c for c in code_cells(notebook) if {"claim", "mnist-claim"} & set(c.metadata.get("tags", []))]
     assert len(claims) > 2 and [failed(c) for c in claims] == ["AssertionError"] * len(claims)
 
@@ -216,7 +225,11 @@ def test_stored_tables_say_how_they_were_made():
     for path in tables:
         about = json.loads(path.with_suffix(".json").read_text())
         script = ROOT / about["command"].removeprefix("python ")
-        assert script.is_file() and path.stem in script.read_text() and script.name in (ROOT / "Makefile").read_text()
+        assert (
+            script.is_file()
+            and path.stem in script.read_text()
+            and script.name in (ROOT / "Makefile").read_text()
+        )
         rows = pd.read_csv(path, keep_default_na=False)
         assert about["rows"] == len(rows) and about["dataset"] == "mnist" and about["versions"]["tensorflow"]
         assert "error" not in rows or (rows.error == "").all()

@@ -64,7 +64,9 @@ def test_every_round_is_rewound_exactly_and_masks_only_shrink(digits, start, rew
         assert not same(origin.means, start.means)
     for before, after in zip(rounds, rounds[1:], strict=False):
         assert same(after.start.means, origin.means) and same(after.start.biases, origin.biases)
-        assert same(after.ticket.initial.means, [m * w for m, w in zip(after.masks, origin.means, strict=True)])
+        assert same(
+            after.ticket.initial.means, [m * w for m, w in zip(after.masks, origin.means, strict=True)]
+        )
         assert same(after.ticket.initial.biases, origin.biases)
         for layer, (old, new) in enumerate(zip(before.masks, after.masks, strict=True)):
             assert not (new & ~old).any()
@@ -122,7 +124,10 @@ def test_the_bayesian_loop_prunes_by_the_retrained_masked_posterior(digits, star
         ({"rewind_step": 0.5}, "rewind_step=0.5 must"),
         ({"criterion": "variances"}, "criterion 'variances' is unknown; there are"),
         ({"masks": [np.ones((2, 2), bool)] * 3}, "masks have shapes"),
-        ({"masks": [np.ones((2, 2), bool)] * 3, "rewind_step": 5}, r"with masks, give initial=rounds\[0\].start"),
+        (
+            {"masks": [np.ones((2, 2), bool)] * 3, "rewind_step": 5},
+            r"with masks, give initial=rounds\[0\].start",
+        ),
         ({"bayesian": True}, "bayesian=True must be a TrainConfig"),
         ({"criterion": "variance"}, "a deterministic network has none"),
         ({"criterion": "dense_magnitude"}, "criterion 'dense_magnitude' needs dense="),
@@ -135,7 +140,17 @@ def test_bad_arguments_are_named_before_anything_is_trained(options, message, di
 
 
 def test_a_deterministic_network_has_no_deviations_to_prune_by(digits, start):
-    names = ("variance", "snr", "rms", "kl", "log_alpha", "inverted", "shuffled", "untrained", "snr_same_sign")
+    names = (
+        "variance",
+        "snr",
+        "rms",
+        "kl",
+        "log_alpha",
+        "inverted",
+        "shuffled",
+        "untrained",
+        "snr_same_sign",
+    )
     ticket = lh.train_ticket(digits, start, None, QUICK)
     for name in names:
         with pytest.raises(ValueError, match="a deterministic network has none"):

@@ -37,7 +37,10 @@ def expected_output(network, logits, image):
     kernels = [layer.kernel.numpy().astype(np.float64) for layer in network.layers]
     biases = [layer.bias.numpy().astype(np.float64) for layer in network.layers]
     for bits in itertools.product((0.0, 1.0), repeat=sum(sizes)):
-        masks = [b.reshape(v.shape) for b, v in zip(np.split(np.array(bits), np.cumsum(sizes)[:-1]), p, strict=True)]
+        masks = [
+            b.reshape(v.shape)
+            for b, v in zip(np.split(np.array(bits), np.cumsum(sizes)[:-1]), p, strict=True)
+        ]
         chance = np.prod([np.where(b == 1, v, 1 - v).prod() for b, v in zip(masks, p, strict=True)])
         x = image.astype(np.float64)
         for kernel, mask, bias in zip(kernels, masks, biases, strict=True):
@@ -73,7 +76,9 @@ def test_the_gradient_is_that_of_the_expected_loss_where_it_is_linear_in_each_we
 
 def test_draws_keep_each_weight_with_its_probability():
     layer = small_network(2, (6, 5, 4)).layers[0]
-    many = tf.function(lambda: tf.map_fn(lambda _: layer.draw(), tf.range(4000), fn_output_signature=tf.float32))
+    many = tf.function(
+        lambda: tf.map_fn(lambda _: layer.draw(), tf.range(4000), fn_output_signature=tf.float32)
+    )
     drawn = np.round(many().numpy(), 5)
     p = tf.sigmoid(layer.logit).numpy()
     assert set(np.unique(drawn)) == {0.0, 1.0}
@@ -107,7 +112,9 @@ def test_a_supermask_learns_and_its_weights_never_move(digits, constants, rescal
     sampled = [lh.accuracy(run.kernels(run.sample(s)), run.biases, digits.test) for s in range(10)]
     assert run.test_accuracy_sampled == pytest.approx(np.mean(sampled))
     again = lh.train_supermask(digits, constants, CONFIG, rescale=rescale)
-    assert all(a.tobytes() == b.tobytes() for a, b in zip(run.probabilities, again.probabilities, strict=True))
+    assert all(
+        a.tobytes() == b.tobytes() for a, b in zip(run.probabilities, again.probabilities, strict=True)
+    )
 
 
 def test_bad_arguments_are_named(digits, constants):

@@ -294,7 +294,9 @@ def test_bad_arguments_are_named_before_anything_is_trained(arguments, message, 
 def test_a_failed_dense_training_fails_only_what_needs_it(digits, small_run, tmp_path, monkeypatch):
     monkeypatch.setattr(runs, "_on_one_thread", lambda: None)  # this process has several already
     config = lh.TrainConfig(1, batch_size=64)
-    asked = [(lh.Spec(3, name, 0.5), lh.CRITERIA[name], tmp_path / name) for name in ("snr", "dense_magnitude")]
+    asked = [
+        (lh.Spec(3, name, 0.5), lh.CRITERIA[name], tmp_path / name) for name in ("snr", "dense_magnitude")
+    ]
     made = small_run, FloatingPointError("the loss is not finite")
     rows = runs.make_rows(digits, lh.Recipe(config, config, ()), made, asked)
     errors = {spec.criterion: row["error"] for spec, row in rows.items()}

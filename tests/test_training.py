@@ -169,7 +169,9 @@ for units in range(8, 18):
 
 def test_many_architectures_bring_no_warning_of_retracing():
     environment = os.environ | {"TQDM_DISABLE": "1"}
-    done = subprocess.run([sys.executable, "-c", MANY_SHAPES], env=environment, capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, "-c", MANY_SHAPES], env=environment, capture_output=True, text=True
+    )
     assert (done.returncode, done.stderr) == (0, "")
 
 

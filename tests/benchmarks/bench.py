@@ -130,7 +130,9 @@ def group(report, title, contenders, data, rounds, ours, targets=()):
 
 def floor(rows):
     """Twice the products and the faster way to draw the normals."""
-    normals = min((n for n in rows if n.startswith("normals")), key=lambda n: rows[n]["median"])  # the stricter
+    normals = min(
+        (n for n in rows if n.startswith("normals")), key=lambda n: rows[n]["median"]
+    )  # the stricter
     seconds = 2 * rows["the matrix products alone"]["median"] + rows[normals]["median"]
     return f"the floor, {seconds:.3f} s: twice the products and {normals}", seconds
 
@@ -192,7 +194,9 @@ def steps(report, data, rounds):
     group(report, "Dense network, step by step", dense, data, rounds, list(dense)[-1])
     bayesian = {
         "tf_keras fit of tfp.layers.DenseFlipout": c.keras_bayesian,
-        "an epoch is one tf.function, TFP's noise, closed-form KL": part(c.bayesian_step, c.TfpNoise, jit=False),
+        "an epoch is one tf.function, TFP's noise, closed-form KL": part(
+            c.bayesian_step, c.TfpNoise, jit=False
+        ),
         "and compiled by XLA": part(c.bayesian_step, c.TfpNoise),
         "and this module's noise": part(c.bayesian_step, c.KlValue),
         "and the KL's value only at evaluations": part(c.bayesian_step, c.PlainSoftplus),
@@ -231,9 +235,13 @@ def fresh_processes(report, rounds):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--only", nargs="*", choices=("epochs", "steps", "processes", "growth", "compact", "workers"))
+    parser.add_argument(
+        "--only", nargs="*", choices=("epochs", "steps", "processes", "growth", "compact", "workers")
+    )
     options = parser.parse_args()
     warnings.filterwarnings("ignore", message=".*add_variable.* is deprecated", category=UserWarning)
     os.environ["TQDM_DISABLE"] = "1"

@@ -77,11 +77,15 @@ def widths_and_rows(report, dataset):
                  [[n, f"{s:.2f}", f"{s / n:.2f}"] for n, s in in_a_row])  # fmt: skip
     lh.use_style()
     figure, (left, right) = plt.subplots(1, 2, figsize=(9.5, 3.8))
-    for (kind, values), color in zip(points.items(), (lh.COLORS["dense"], lh.COLORS["variance"]), strict=True):
+    for (kind, values), color in zip(
+        points.items(), (lh.COLORS["dense"], lh.COLORS["variance"]), strict=True
+    ):
         work, took = np.array(values).T
         left.loglog(work / 1e9, took, "o-", color=color, label=kind)
         left.loglog(work / 1e9, took[0] * work / work[0], ":", color=color, label=f"{kind}, in proportion")
-    left.set(title="one epoch, hidden layers ×1, ×2, ×4, ×8", xlabel="billion multiply-adds", ylabel="seconds")
+    left.set(
+        title="one epoch, hidden layers ×1, ×2, ×4, ×8", xlabel="billion multiply-adds", ylabel="seconds"
+    )
     left.legend()
     counts, took = np.array(in_a_row).T
     right.loglog(counts, took, "o-", color=lh.COLORS["snr"], label="measured")
