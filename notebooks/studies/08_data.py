@@ -12,12 +12,11 @@ half a point or more at 100 images; snr as good as magnitude from 3,000 on; vari
 """
 
 import concurrent.futures
-import functools
 import time
 
 import lotteryhelpers as lh
 import pandas as pd
-from study import at, half_rate_chance, kept, mnist, start, ticket, workers, write
+from study import at, half_rate_chance, kept, mnist, remembered, start, ticket, workers, write
 
 SEEDS = range(300, 305)
 IMAGES = (100, 300, 1_000, 3_000, 10_000, 55_000)
@@ -29,7 +28,6 @@ CRITERIA = {"posterior": ("snr", "variance"), "dense": ("magnitude",)}
 TICKET_EPOCHS = 6
 
 
-@functools.lru_cache(maxsize=1)
 def trained(seed, source, images):
     """``{budget: run}`` of one training."""
     dataset = lh.load_dataset("mnist", num_train=images, seed=seed)
@@ -52,7 +50,7 @@ def rows_of(seed, source, images):
     def make(criterion, density, budget):
         if source == "control":
             return ticket(half_rate_chance(seed, density) if criterion == "random" else None, config)
-        scores = lh.CRITERIA[criterion](trained(seed, source, images)[budget])
+        scores = lh.CRITERIA[criterion](remembered(trained, seed, source, images)[budget])
         return ticket(lh.keep_fraction(scores, density), config)
 
     cases = [

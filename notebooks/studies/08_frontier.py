@@ -21,7 +21,6 @@ magnitude at equal cost does as well as the posterior; dense training at half th
 """
 
 import concurrent.futures
-import functools
 import time
 
 import lotteryhelpers as lh
@@ -70,7 +69,6 @@ def weights_between(sizes):
     return [a * b for a, b in zip(sizes, sizes[1:], strict=False)]
 
 
-@functools.lru_cache(maxsize=1)
 def found(seed, finder):
     """(scores, multiply-adds) of a finder."""
     if finder == "none":  # no training: the pixels that vary most, the first units, any weight

@@ -12,14 +12,13 @@ good at 20%, at 5% a loss of 0.1 to 0.5 points, still above chance; snr as good 
 
 import concurrent.futures
 import dataclasses
-import functools
 import time
 
 import lotteryhelpers as lh
 import numpy as np
 import pandas as pd
 from lotteryhelpers.data import Split
-from study import kept, mnist, ticket, workers, write
+from study import kept, mnist, remembered, ticket, workers, write
 
 SEEDS = range(300, 305)
 DENSITIES = (0.2, 0.05)
@@ -38,17 +37,15 @@ def digits(first, last):
     return dataclasses.replace(mnist(), num_classes=last - first + 1, **parts)
 
 
-@functools.cache
 def task(name):
     """A data set by its name here."""
     halves = {"0 to 4": (0, 4), "5 to 9": (5, 9)}
     return digits(*halves[name]) if name in halves else lh.load_dataset(name)
 
 
-@functools.lru_cache(maxsize=1)
 def trained(seed, source, found_on):
     """The training that masks are made from."""
-    dataset = task(found_on)
+    dataset = remembered(task, found_on)
     initial = lh.draw_initial((784, 300, 100, dataset.num_classes), seed, "glorot")
     if source == "dense":
         return lh.train_ticket(dataset, initial, None, lh.TrainConfig(45, seed=seed))
@@ -57,7 +54,7 @@ def trained(seed, source, found_on):
 
 def rows_of(seed, source, found_on, trained_on):
     """All tickets for one task from one training, or the controls for that task."""
-    dataset = task(trained_on)
+    dataset = remembered(task, trained_on)
     initial = lh.draw_initial((784, 300, 100, dataset.num_classes), seed, "glorot")
 
     def make(criterion, density):
@@ -69,7 +66,7 @@ def rows_of(seed, source, found_on, trained_on):
                 [rng.random(m.shape) for m in initial.means], density, output_density=1.0
             )
         else:
-            scores = lh.CRITERIA[criterion](trained(seed, source, found_on))
+            scores = lh.CRITERIA[criterion](remembered(trained, seed, source, found_on))
             masks = lh.keep_fraction(scores, density, output_density=1.0)
         return ticket(masks, lh.TrainConfig(10, seed=seed), dataset, initial)
 

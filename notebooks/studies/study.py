@@ -66,6 +66,12 @@ def kept(key, make):
     return json.loads(path.read_text())
 
 
+@functools.lru_cache(maxsize=4)
+def remembered(make, *arguments):
+    """``make(*arguments)``, the last few remembered. (A script's own cached function can't reach a worker.)"""
+    return make(*arguments)
+
+
 @functools.cache
 def mnist():
     """The dataset, loaded once a process."""
