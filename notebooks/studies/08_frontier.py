@@ -26,7 +26,7 @@ import time
 import lotteryhelpers as lh
 import numpy as np
 import pandas as pd
-from study import kept, mnist, start, workers, write
+from study import kept, mnist, remembered, start, workers, write
 
 PILOT, SEEDS = range(400, 403), range(410, 422)
 BUDGETS = (0.25, 0.5, 1, 2, 3, 4, 5, 6, 8, 10, 15, 20)  # epochs
@@ -69,6 +69,11 @@ def weights_between(sizes):
     return [a * b for a, b in zip(sizes, sizes[1:], strict=False)]
 
 
+def subset(images, seed):
+    """Some of the training images."""
+    return lh.load_dataset("mnist", num_train=images, seed=seed)
+
+
 def found(seed, finder):
     """(scores, multiply-adds) of a finder."""
     if finder == "none":  # no training: the pixels that vary most, the first units, any weight
@@ -80,7 +85,7 @@ def found(seed, finder):
         run = lh.BayesianRun(start(seed), start(seed), {}, None)
         return lh.CRITERIA["snip"](run, dataset=mnist()), 55_000 / BATCH * step_products(WEIGHTS)
     kind, images, epochs = finder
-    data = lh.load_dataset("mnist", num_train=images, seed=seed)
+    data = remembered(subset, images, seed)
     config, steps = lh.TrainConfig(epochs, BATCH, seed=seed), epochs * (images // BATCH)
     if kind == "dense":
         run = lh.train_ticket(data, start(seed), None, config)

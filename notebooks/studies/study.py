@@ -68,7 +68,7 @@ def kept(key, make):
 
 @functools.lru_cache(maxsize=4)
 def remembered(make, *arguments):
-    """``make(*arguments)``, the last few remembered. (A script's own cached function can't reach a worker.)"""
+    """``make(*arguments)``, the last few remembered: a cached function of a script can't reach a worker."""
     return make(*arguments)
 
 
