@@ -1,7 +1,7 @@
 """Seconds of the points that 08_frontier.py decided on (notebook 08), on MNIST. Writes results/08_costs.csv.
 
-Whole recipes, finding and training apart, on all of this machine's cores: run it on an idle one. Each recipe in
-turn with the dense network's ten epochs, in one run; the turn called "cold" compiles everything anew, the
+Whole recipes, finding and training apart, on all of this machine's cores: run it on an idle one. Each recipe
+in turn with the dense network's ten epochs, in one run; the turn called "cold" compiles everything anew, the
 others find all compiled.
 """
 

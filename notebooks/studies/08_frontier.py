@@ -32,17 +32,19 @@ PILOT, SEEDS = range(400, 403), range(410, 422)
 BUDGETS = (0.25, 0.5, 1, 2, 3, 4, 5, 6, 8, 10, 15, 20)  # epochs
 DENSE_RATES, RATES = (6e-4, 1.2e-3, 2.4e-3, 4.8e-3), (1.2e-3, 2.4e-3, 4.8e-3)
 FULL, WEIGHTS, BATCH = (784, 300, 100, 10), (235_200, 30_000, 1_000), 128
-#: name: (estimator or "dense", images, epochs). The dense finders have three times the epochs: about the
-#: same seconds as the posterior they stand beside.
+#: name: (estimator or "dense", images, epochs, batch size). The dense finders have three times the epochs:
+#: about the same seconds as the posterior they stand beside.
 POSTERIOR = {
-    "posterior, 3,000 images": ("flipout", 3_000, 3),
-    "posterior, 12,800 images": ("local", 12_800, 1),
-    "posterior, one epoch": ("flipout", 55_000, 1),
+    "posterior, 3,000 images": ("flipout", 3_000, 3, 128),
+    "posterior, 12,800 images": ("local", 12_800, 1, 128),
+    "posterior, large batches": ("local", 51_200, 1, 512),
+    "posterior, one epoch": ("flipout", 55_000, 1, 128),
 }
 RIVALS = {
-    "posterior, 3,000 images": ("dense", 3_000, 9),
-    "posterior, 12,800 images": ("dense", 12_800, 3),
-    "posterior, one epoch": ("dense", 55_000, 3),
+    "posterior, 3,000 images": ("dense", 3_000, 9, 128),
+    "posterior, 12,800 images": ("dense", 12_800, 3, 128),
+    "posterior, large batches": ("dense", 51_200, 3, 512),
+    "posterior, one epoch": ("dense", 55_000, 3, 128),
 }
 #: name: (inputs and hidden units kept, density of what is kept in the whole network's weights).
 SHAPES = {
@@ -84,14 +86,14 @@ def found(seed, finder):
     if finder == "snip":
         run = lh.BayesianRun(start(seed), start(seed), {}, None)
         return lh.CRITERIA["snip"](run, dataset=mnist()), 55_000 / BATCH * step_products(WEIGHTS)
-    kind, images, epochs = finder
+    kind, images, epochs, batch = finder
     data = remembered(subset, images, seed)
-    config, steps = lh.TrainConfig(epochs, BATCH, seed=seed), epochs * (images // BATCH)
+    config, seen = lh.TrainConfig(epochs, batch, seed=seed), epochs * (images // batch) * batch
     if kind == "dense":
         run = lh.train_ticket(data, start(seed), None, config)
-        return lh.CRITERIA["magnitude"](run), steps * step_products(WEIGHTS)
+        return lh.CRITERIA["magnitude"](run), seen / BATCH * step_products(WEIGHTS)
     run = lh.train_bayesian(data, config, initial=start(seed), estimator=kind)
-    return lh.CRITERIA["snr"](run), steps * step_products(WEIGHTS, 2)
+    return lh.CRITERIA["snr"](run), seen / BATCH * step_products(WEIGHTS, 2)
 
 
 def masks_of(scores, shape):
@@ -135,7 +137,7 @@ def dense(seed, rate):
 
 
 def ticket(seed, finder, shape, rate):
-    """One ticket at all budgets. The finder is "none", "snip", or (estimator, images, epochs)."""
+    """One ticket at all budgets. The finder is "none", "snip", or (estimator, images, epochs, batch size)."""
 
     def make():
         scores, finding = found(seed, finder)
