@@ -12,6 +12,7 @@ half a point or more at 100 images; snr as good as magnitude from 3,000 on; vari
 """
 
 import concurrent.futures
+import math
 import time
 
 import lotteryhelpers as lh
@@ -33,7 +34,7 @@ def trained(seed, source, images):
     dataset = lh.load_dataset("mnist", num_train=images, seed=seed)
     an_epoch = images // BATCH
     epochs = {"equal steps": STEPS[source] / an_epoch, "equal epochs": EPOCHS[source]}
-    length = int(max(epochs.values()))  # whole: subsets are whole numbers of batches
+    length = math.ceil(max(epochs.values()))
     config = lh.TrainConfig(length, BATCH, seed=seed, evaluate_every=length * an_epoch)
     options = {"snapshots": (*epochs.values(),)}
     if source == "dense":
