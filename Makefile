@@ -2,7 +2,7 @@
 # make test   all tests
 # make lab    JupyterLab on notebooks/
 # make bench  how fast, beside what people use instead -> tests/benchmarks/results.md
-# make studies  the long runs behind notebooks 05 to 07, some hours -> notebooks/results/
+# make studies  the long runs behind notebooks 05 to 09, some hours -> notebooks/results/
 PYTHON ?= python3
 BIN := .venv/bin
 
@@ -32,6 +32,14 @@ studies: .venv/installed
 	$(BIN)/python notebooks/studies/06_rounds.py
 	$(BIN)/python notebooks/studies/07_masks.py
 	$(BIN)/python notebooks/studies/07_supermasks.py
+	$(BIN)/python notebooks/studies/08_when.py
+	$(BIN)/python notebooks/studies/08_data.py
+	$(BIN)/python notebooks/studies/08_transfer.py
+	$(BIN)/python notebooks/studies/08_frontier.py
+	$(BIN)/python notebooks/studies/08_costs.py
+	$(BIN)/python notebooks/studies/09_gradients.py
+	$(BIN)/python notebooks/studies/09_seconds.py
+	$(BIN)/python notebooks/studies/09_curves.py
 
 # Made again only when the requirements change; an installation that broke off leaves no such file.
 .venv/installed: pyproject.toml

@@ -171,7 +171,8 @@ MIXED_KINDS = """
 def mixed_kinds(rows, rng=np.random.default_rng(17)):
     rows = rows.reset_index(drop=True).copy()
     names = [n for n in ("early_stopping_step", "test_accuracy_at_best", "test_accuracy", "test_accuracy_sampled") if n in rows]
-    names += [n for n in rows if n.endswith((" validation", " test"))]
+    names += [n for n in ("overlap", "rank_to_magnitude", "validation", "test", "validation_loss") if n in rows]
+    names += [n for n in rows if n.endswith((" validation", " test", " noise"))]
     within = [n for n in ("trial", "seed") if n in rows]
     for _, part in rows.groupby(within):
         rows.loc[part.index, names] = part[names].to_numpy()[rng.permutation(len(part))]
@@ -188,7 +189,7 @@ pd.read_csv = lambda path, **options: mixed_kinds(read_csv(path, **options))
 """
 
 
-@pytest.mark.parametrize("number", ["06", "07"])
+@pytest.mark.parametrize("number", ["06", "07", "08", "09"])
 def test_claims_about_kinds_of_tickets_fail_when_the_results_are_mixed_up(
     number, digits_environment, monkeypatch
 ):
@@ -199,7 +200,7 @@ def test_claims_about_kinds_of_tickets_fail_when_the_results_are_mixed_up(
 
 
 @needs_mnist
-@pytest.mark.parametrize("number", ["06", "07"])
+@pytest.mark.parametrize("number", ["06", "07", "08", "09"])
 def test_claims_about_the_stored_tickets_fail_when_the_results_are_mixed_up(
     number, shared_cache, monkeypatch
 ):
