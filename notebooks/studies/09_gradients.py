@@ -24,27 +24,30 @@ from study import kept, mnist, start, workers, write
 
 SEEDS = range(300, 305)
 #: batch size: how many batches, each drawn twice.
-DRAWS = {1: 512, 4: 512, 16: 256, 64: 256, 256: 128, 1_024: 96, 4_096: 64}
+DRAWS = {1: 256, 4: 256, 16: 128, 64: 128, 256: 64, 1_024: 48, 4_096: 24}
 
 
-@tf.function(jit_compile=True)
+@tf.function(jit_compile=True, autograph=False)
 def moments(network, images, labels, batches):
     """Sums over the batches of g, g^2 and half (g - g')^2, an array a layer each."""
     means = [layer.loc for layer in network.layers]
     zeros = [tf.zeros_like(m) for m in means]
-    first, second, noise = zeros, zeros, zeros
-    for rows in batches:
-        twice = []
-        for _ in range(2):
-            with tf.GradientTape() as tape:
-                logits = network(tf.gather(images, rows), training=True)
-                answers = tf.gather(labels, rows)
-                loss = tf.reduce_mean(tf.nn.sparse_softmax_cross_entropy_with_logits(answers, logits))
-            twice.append(tape.gradient(loss, means))
-        first = [s + g for s, g in zip(first, twice[0], strict=True)]
-        second = [s + g**2 for s, g in zip(second, twice[0], strict=True)]
-        noise = [s + 0.5 * (g - h) ** 2 for s, g, h in zip(noise, *twice, strict=True)]
-    return first, second, noise
+
+    def gradient(rows):
+        with tf.GradientTape() as tape:
+            logits, answers = network(tf.gather(images, rows), training=True), tf.gather(labels, rows)
+            loss = tf.reduce_mean(tf.nn.sparse_softmax_cross_entropy_with_logits(answers, logits))
+        return tape.gradient(loss, means)
+
+    def add(sums, rows):
+        g, h = gradient(rows), gradient(rows)
+        return (
+            [s + a for s, a in zip(sums[0], g, strict=True)],
+            [s + a**2 for s, a in zip(sums[1], g, strict=True)],
+            [s + 0.5 * (a - b) ** 2 for s, a, b in zip(sums[2], g, h, strict=True)],
+        )
+
+    return tf.foldl(add, batches, initializer=(zeros, zeros, zeros))  # a worker has no source for AutoGraph
 
 
 def variances(posterior, estimator, size, seed):
@@ -53,9 +56,11 @@ def variances(posterior, estimator, size, seed):
     put_posterior(network, posterior, [np.ones(m.shape, bool) for m in posterior.means], seed=seed)
     rng, count = np.random.default_rng([seed, size]), DRAWS[size]
     images, labels = mnist().train.tensors
-    batches = np.stack([rng.choice(len(labels), size, replace=False) for _ in range(count)]).astype(np.int32)
+    batches = np.stack([rng.choice(len(labels), size, replace=False) for _ in range(count)])
     row = {}
-    for layer, (one, two, noise) in enumerate(zip(*moments(network, images, labels, batches), strict=True)):
+    for layer, (one, two, noise) in enumerate(
+        zip(*moments(network, images, labels, tf.constant(batches, tf.int32)), strict=True)
+    ):
         total = (two - one**2 / count) / (count - 1)
         row[f"layer {layer + 1} noise"] = float(tf.reduce_mean(noise)) / count
         row[f"layer {layer + 1} total"] = float(tf.reduce_mean(total))
@@ -73,8 +78,10 @@ def rows_of(seed, state, estimator):
     }
 
     def make():
-        run = lh.load_or_train_bayesian(mnist(), lh.TrainConfig(15, seed=seed), initial=start(seed))
-        posterior = run.final if state == "trained" else run.initial
+        posterior = start(seed)
+        if state == "trained":
+            config = lh.TrainConfig(15, seed=seed)
+            posterior = lh.load_or_train_bayesian(mnist(), config, initial=posterior).final
         return {"rows": [{"batch": n} | variances(posterior, estimator, n, seed) for n in DRAWS]}
 
     named = {"seed": seed, "state": state, "estimator": estimator}
