@@ -161,7 +161,8 @@ def test_gradients_are_those_of_the_expected_loss(estimator):
     by_rho = stddev * (x**2).mean(0)[:, None] * -np.expm1(-stddev)  # softplus' slope is 1 - exp(-softplus)
     expected, found = np.stack([by_mean, by_rho]), np.mean(draws, axis=0)
     z = (found - expected) / (np.std(draws, axis=0) / np.sqrt(len(draws)))
-    assert scipy.stats.chi2.sf((z**2).sum(), z.size) > 1e-3  # one in a thousand, and the seed is fixed
+    assert abs(z).max() < 4.5  # 30 numbers, correlated; the seed is fixed
+    assert abs(0.1 * expected / (np.std(draws, axis=0) / np.sqrt(len(draws)))).max() > 4.5  # a bias would show
     assert np.std(draws, axis=0).min() > 0
 
 

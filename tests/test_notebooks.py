@@ -171,7 +171,7 @@ MIXED_KINDS = """
 def mixed_kinds(rows, rng=np.random.default_rng(17)):
     rows = rows.reset_index(drop=True).copy()
     names = [n for n in ("early_stopping_step", "test_accuracy_at_best", "test_accuracy", "test_accuracy_sampled") if n in rows]
-    names += [n for n in ("overlap", "rank_to_magnitude", "validation", "test", "validation_loss") if n in rows]
+    names += [n for n in ("overlap", "rank_to_magnitude", "validation", "test", "nll", "validation_loss") if n in rows]
     names += [n for n in rows if n.endswith((" validation", " test", " noise"))]
     within = [n for n in ("trial", "seed") if n in rows]
     for _, part in rows.groupby(within):
