@@ -174,6 +174,8 @@ def mixed_kinds(rows, rng=np.random.default_rng(17)):
     names += [n for n in ("overlap", "rank_to_magnitude", "validation", "test", "nll", "validation_loss") if n in rows]
     names += [n for n in rows if n.endswith((" validation", " test", " noise"))]
     within = [n for n in ("trial", "seed") if n in rows]
+    if not within:  # seconds, say
+        return rows
     for _, part in rows.groupby(within):
         rows.loc[part.index, names] = part[names].to_numpy()[rng.permutation(len(part))]
         if "reaches_dense_loss" in rows:
