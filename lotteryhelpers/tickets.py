@@ -77,7 +77,9 @@ def accuracy(weights, biases, split):
     return float(np.mean(np.argmax(logits(weights, biases, images), axis=1) == labels.numpy()))
 
 
-def train_ticket(dataset, initial, masks, config, *, compact=False, frozen=None, snapshots=()):
+def train_ticket(
+    dataset, initial, masks, config, *, compact=False, frozen=None, snapshots=(), on_evaluation=None
+):  # fmt: skip
     """Train the network from ``initial``'s means and biases with the pruned weights held at zero.
 
     Runs with the same ``config`` see the same batches in the same order, whatever the mask.
@@ -94,6 +96,7 @@ def train_ticket(dataset, initial, masks, config, *, compact=False, frozen=None,
             al. 2019, section 4: mask-0 actions); what it holds where the masks keep has no part. ``compact``
             of such a ticket would drop it.
         snapshots: epochs (0 and fractions too) after which to keep the weights.
+        on_evaluation: called with each new row of the history, a dict, while the training goes on.
 
     Returns:
         A :class:`TicketRun`, full-size either way.
@@ -140,9 +143,11 @@ def train_ticket(dataset, initial, masks, config, *, compact=False, frozen=None,
             biases = [layer.bias.numpy() for layer in network.layers]
             return whole(*(small.restore(weights, biases) if compact else (weights, biases)))
 
-        def note_best(step, validation_loss):
-            if validation_loss < best["loss"]:
-                best.update(loss=validation_loss, step=step, weights=network.get_weights())
+        def note_best(row):
+            if row["validation_loss"] < best["loss"]:
+                best.update(loss=row["validation_loss"], step=row["step"], weights=network.get_weights())
+            if on_evaluation:
+                on_evaluation(row)
 
         history = train(
             trainer, dataset, config, on_evaluation=note_best,

@@ -158,7 +158,7 @@ def train(
         dataset: a ``Dataset``.
         config: a :class:`TrainConfig`.
         kl_weight: the KL's weight; it is divided by the number of training images.
-        on_evaluation: ``on_evaluation(step, validation_loss)`` is called after each evaluation.
+        on_evaluation: ``on_evaluation(row)`` is called with each new row of the history, a dict.
         at_step: ``at_step(step)`` is called after each of ``steps``.
         steps: step numbers from 1.
         label: what the progress bar says.
@@ -213,7 +213,7 @@ def train(
                 rows.append(row)
                 sums, seen = np.zeros(2), done
                 if on_evaluation:
-                    on_evaluation(done, validation_loss)
+                    on_evaluation(row)
             if done in steps:
                 at_step(done)
     return pd.DataFrame(rows)

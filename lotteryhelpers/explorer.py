@@ -1,0 +1,151 @@
+"""A slider and a button: try a variance threshold without writing code, where Jupyter widgets run."""
+
+import io
+
+import ipywidgets
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+
+from lotteryhelpers.masks import variance_quantile
+from lotteryhelpers.plots import COLORS, line_of, show_mask, show_pixels
+from lotteryhelpers.tickets import train_ticket
+
+STYLE = "<style>.lh-counts td {padding: 0 1em 0 0; text-align: right}</style>"
+
+
+def explore(dataset, run, config, *, threshold=None):
+    """Show what a variance threshold keeps, and train the dense and the masked network at a button's push.
+
+    Needs ipywidgets 7.7 or later (JupyterLab, Jupyter Notebook, Colab); a static page shows nothing of it.
+    The curves are of validation accuracy: whoever tries thresholds chooses one.
+
+    Args:
+        dataset: a ``Dataset``.
+        run: the ``BayesianRun`` whose final variances are cut and whose initial means are trained.
+        config: the tickets' ``TrainConfig``.
+        threshold: the variance to begin with; None keeps half of the weights.
+
+    Returns:
+        An ``ipywidgets.VBox`` to be displayed. Its pictures are images that are replaced, not outputs of the
+        cell.
+    """
+    return _Explorer(dataset, run, config, threshold).box
+
+
+def _png(figure):
+    file = io.BytesIO()
+    figure.savefig(file, format="png", dpi=90)
+    return file.getvalue()
+
+
+class _Explorer:
+    """The widgets and what they share."""
+
+    def __init__(self, dataset, run, config, threshold):
+        self.dataset, self.run = dataset, run
+        self.config = config
+        self.steps = len(dataset.train.labels) // config.batch_size * config.epochs
+        self.curves = {}  # from a name to its history; the last few stay for comparison
+        everything = np.concatenate([v.ravel() for v in run.final.variances])
+        ends = np.log10(everything.min()) - 0.1, np.log10(everything.max()) + 0.1  # from no weight to all
+        wide, full = ipywidgets.Layout(width="98%", max_width="720px"), ipywidgets.Layout(max_width="100%")
+        self.slider = ipywidgets.FloatLogSlider(
+            value=threshold or variance_quantile(run.final, 0.5), base=10, min=ends[0], max=ends[1],
+            step=(ends[1] - ends[0]) / 200, description="threshold", readout_format=".4f", layout=wide,
+        )  # fmt: skip
+        self.counts, self.said = ipywidgets.HTML(), ipywidgets.HTML()
+        self.picture, self.figure = (ipywidgets.Image(format="png", layout=full) for _ in "ab")
+        self.button = ipywidgets.Button(description="train", button_style="primary", icon="play")
+        self.progress = ipywidgets.IntProgress(max=self.steps, layout=ipywidgets.Layout(width="60%"))
+        self.aside = ipywidgets.Output()  # never shown: takes the trainer's own progress bars
+        self.slider.observe(lambda change: self.cut(), "value")
+        self.button.on_click(lambda button: self.train())
+        row = ipywidgets.HBox([self.button, self.progress])
+        self.box = ipywidgets.VBox([self.slider, self.counts, self.picture, row, self.said, self.figure])
+        self.cut()
+
+    def cut(self):
+        """Count and draw the masks of the slider's threshold."""
+        threshold = self.slider.value
+        self.masks = [v <= threshold for v in self.run.final.variances]
+        kept, sizes = [int(m.sum()) for m in self.masks], [m.size for m in self.masks]
+        self.density = sum(kept) / sum(sizes)
+        rows = [(f"layer {i}", k, n) for i, (k, n) in enumerate(zip(kept, sizes, strict=True), start=1)]
+        cells = "".join(
+            f"<tr><td>{name}</td><td>{k:,}</td><td>of {n:,}</td><td>{k / n:.2%}</td></tr>"
+            for name, k, n in [*rows, ("all", sum(kept), sum(sizes))]
+        )
+        self.counts.value = f"{STYLE}<table class='lh-counts'>{cells}</table>"
+        figure = Figure(figsize=(9.5, 2.9), layout="constrained")
+        axes = figure.subplots(1, 1 + len(kept), width_ratios=[3, 3] + [1.6] * (len(kept) - 1))
+        show_pixels(self.masks[0].mean(1), self.dataset.image_shape, ax=axes[0], vmin=0, vmax=1)
+        axes[0].set(title="kept of each pixel's weights")
+        for layer, (mask, ax) in enumerate(zip(self.masks, axes[1:], strict=True), start=1):
+            show_mask(mask, ax=ax, title=f"mask, layer {layer}")
+        self.picture.value = _png(figure)
+        empty = [str(i) for i, k in enumerate(kept, start=1) if not k]
+        self.button.disabled = bool(empty)
+        if empty:
+            smallest = self.run.final.variances[int(empty[0]) - 1].min()
+            self.say(
+                f"The threshold {threshold:.4g} prunes everything in layer {', '.join(empty)}: no signal "
+                f"could pass, so there is nothing to train. "
+                f"The first weight of layer {empty[0]} stays from {smallest:.4g} on."
+            )
+        elif kept == sizes:
+            self.say(f"The threshold {threshold:.4g} prunes nothing: this is the dense network itself.")
+        else:
+            self.say(f"The threshold {threshold:.4g} keeps {self.density:.2%} of the weights.")
+
+    def say(self, sentence):
+        """Put a sentence under the button."""
+        self.said.value = sentence
+
+    def train(self):
+        """Train the dense network, once, and the masked one; draw the curves while they grow."""
+        name = f"variance up to {self.slider.value:.4g} ({self.density:.2%} kept)"
+        todo = {label: m for label, m in (("dense", None), (name, self.masks)) if label not in self.curves}
+        self.progress.value, self.progress.max = 0, self.steps * max(1, len(todo))
+        self.button.disabled = True
+        with self.aside:
+            try:
+                for done, (label, chosen) in enumerate(todo.items()):
+                    self.say(f"Training: {label} ...")
+                    self._train(label, chosen, done * self.steps)
+                self.draw()
+                last = {n: c.validation_accuracy.iloc[-1] for n, c in self.curves.items()}
+                self.say(f"Validation accuracy: dense {last['dense']:.2%}; {name}: {last[name]:.2%}.")
+            except KeyboardInterrupt:
+                self.say("Interrupted. What was finished is kept; press the button to train the rest.")
+            except (ValueError, FloatingPointError) as error:
+                self.say(f"That can't be trained: {error}")
+            finally:
+                self.button.disabled = False
+
+    def _train(self, label, masks, before):
+        rows = []
+
+        def on_evaluation(row):
+            rows.append(row)
+            self.progress.value = before + row["step"]
+            self.draw({label: pd.DataFrame(rows)})
+
+        train_ticket(self.dataset, self.run.initial, masks, self.config, on_evaluation=on_evaluation)
+        self.curves[label] = pd.DataFrame(rows)
+        for old in list(self.curves)[1:-4]:
+            del self.curves[old]
+
+    def draw(self, growing=None):
+        """Draw the kept curves and the one that grows; earlier thresholds in grey."""
+        curves = self.curves | (growing or {})
+        figure = Figure(figsize=(7.5, 3.6), layout="constrained")
+        ax = figure.subplots()
+        for number, (name, history) in enumerate(curves.items()):
+            line = line_of(name)
+            if name != "dense" and number < len(curves) - 1:
+                line |= {"color": COLORS["random"], "lw": 1}
+            ax.plot(history.epoch, 100 * history.validation_accuracy, **line)
+        ax.set(xlabel="epoch", ylabel="validation accuracy (%)", xlim=(0, self.config.epochs))
+        ax.legend(loc="lower right")
+        self.figure.value = _png(figure)
