@@ -11,3 +11,9 @@ needs_mnist = pytest.mark.skipif(
     not pathlib.Path(MNIST_DIR or "none", "mnist.npz").is_file(),
     reason="no MNIST: set LOTTERYHELPERS_DATA_DIR to the folder that holds mnist.npz",
 )
+
+
+def required(condition, reason):
+    """Skip a test on a reader's machine that lacks a tool; where CI is set, that is a failure."""
+    if not condition:
+        (pytest.fail if os.environ.get("CI") else pytest.skip)(reason)

@@ -1,6 +1,10 @@
 """Shared fixtures, and the list of what was skipped at the end of a run."""
 
+import importlib.util
+import shutil
+
 import pytest
+from common import required
 
 import lotteryhelpers as lh
 
@@ -21,6 +25,22 @@ def small_run(digits):
     """A short Bayesian training of a small network, with snapshots."""
     config = lh.TrainConfig(epochs=4, batch_size=64, learning_rate=3e-3, seed=3)
     return lh.train_bayesian(digits, config, hidden=(32, 16), kl_weight=0.1, snapshots=(0, 0.5, 2))
+
+
+@pytest.fixture(scope="module")  # not longer: while Playwright runs, no notebook's event loop can
+def chromium():
+    """A real browser without a window."""
+    required(importlib.util.find_spec("playwright"), "no Playwright: pip install playwright")
+    path = shutil.which("chromium") or shutil.which("google-chrome")
+    required(path, "no chromium on PATH; it is Debian's package chromium")
+    from playwright.sync_api import sync_playwright
+
+    arguments = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync",
+                 "--disable-background-networking", "--disable-component-update"]  # fmt: skip
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=path, args=arguments)
+        yield browser
+        browser.close()
 
 
 def pytest_terminal_summary(terminalreporter):
