@@ -4,8 +4,6 @@ from lotteryhelpers._quiet import import_tensorflow
 
 import_tensorflow()
 
-from importlib.metadata import version
-
 from lotteryhelpers.bayesian import draw_initial, load_or_train_bayesian, train_bayesian
 from lotteryhelpers.compacting import Compact, compact
 from lotteryhelpers.criteria import CRITERIA, masks_for
@@ -43,4 +41,4 @@ from lotteryhelpers.sweeping import sweep
 from lotteryhelpers.tickets import TicketRun, accuracy, paired_interval, train_ticket
 from lotteryhelpers.training import Recipe, TrainConfig, recipe
 
-__version__ = version("lotteryhelpers")
+__version__ = "0.5.0"  # a literal: pyproject.toml reads it without importing
