@@ -1,12 +1,13 @@
 # make run    the four notebooks of the main experiment -> build/
 # make test   all tests
 # make lab    JupyterLab on notebooks/
+# make site   the notebooks, as they are stored, as web pages -> build/site/
 # make bench  how fast, beside what people use instead -> tests/benchmarks/results.md
 # make studies  the long runs behind notebooks 05 to 09, some hours -> notebooks/results/
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: run test lab bench studies
+.PHONY: run test lab site bench studies
 run: .venv/installed
 	$(BIN)/python notebooks/run.py
 
@@ -16,6 +17,10 @@ test: .venv/installed
 
 lab: .venv/installed
 	$(BIN)/jupyter lab notebooks
+
+site: .venv/installed
+	$(BIN)/python -m pip install --disable-pip-version-check --progress-bar=off -e ".[site]"
+	$(BIN)/python -m sphinx -W --keep-going -q -d build/doctrees notebooks build/site
 
 # A peer that can't be installed is named as missing in the results. bayesian-torch without what it requires:
 # it imports neither torchvision nor tensorboard, and they may bring another PyTorch.
@@ -46,5 +51,5 @@ studies: .venv/installed
 	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(None if (3, 10) <= v <= (3, 13) else f"Python 3.10 to 3.13 is needed, this is {v[0]}.{v[1]}; try: make PYTHON=python3.12")'
 	@echo "Installing into .venv: some minutes the first time, for TensorFlow is large."
 	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --disable-pip-version-check --progress-bar=off -e ".[notebooks,test]"
+	$(BIN)/python -m pip install --disable-pip-version-check --progress-bar=off -e ".[notebooks,test,site]"
 	@touch $@

@@ -1,0 +1,91 @@
+"""The site (`make site`): the notebooks as they are stored, never executed, as pages with navigation and search."""
+
+import os
+import pathlib
+import sys
+
+from docutils import nodes
+from sphinx import addnodes
+from sphinx.transforms import SphinxTransform
+from sphinx.util import logging
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
+from links import ROOT, address
+
+REPOSITORY = address()
+
+project = "Lottery tickets and Bayesian uncertainty"
+extensions = ["myst_nb"]
+include_patterns = ["index.md", "[0-9]*.ipynb"]
+
+nb_execution_mode = "off"
+nb_merge_streams = True
+nb_render_markdown_format = "myst"  # outputs hold tables and $...$ too, which CommonMark has not
+nb_ipywidgets_js = {}  # no output depends on a widget
+myst_enable_extensions = ["dollarmath"]
+myst_dmath_double_inline = True  # $$...$$ within a paragraph is display mathematics, as in Jupyter
+myst_heading_anchors = 3
+# Version 4 breaks long formulas within a line, which a phone's width needs; Sphinx 8 would take 3.
+mathjax_path = "https://cdn.jsdelivr.net/npm/mathjax@4/tex-mml-chtml.js"
+
+html_title = project
+html_theme = "sphinx_book_theme"
+html_static_path = ["site.css"]
+html_css_files = ["site.css"]
+html_copy_source = False  # the badges lead to the notebooks themselves: no second copy of 7 MB
+html_show_sphinx = False
+html_show_copyright = False
+html_context = {"default_mode": "light"}  # the figures are on white
+html_theme_options = {
+    "repository_url": REPOSITORY,
+    "repository_branch": "main",
+    "path_to_docs": "notebooks",
+    "use_repository_button": True,
+    "use_download_button": False,
+    "home_page_in_toc": True,
+    "navbar_persistent": [],  # one search field is enough
+    "footer_content_items": [],
+}
+
+
+class LinksToTheRepository(SphinxTransform):
+    """Links to files that are not pages lead to the repository; a link to README.md is one to the home page."""
+
+    default_priority = 500  # at reading, before links are resolved and files to download are collected
+
+    def apply(self, **kwargs):
+        """Replace or redirect each; one to a file that does not exist is a warning."""
+        for node in list(self.document.findall(addnodes.pending_xref)) + list(
+            self.document.findall(addnodes.download_reference)
+        ):
+            if node.get("reftype") != "myst":
+                continue
+            if node.get("refdomain") == "doc":
+                if node["reftarget"] == "README":
+                    node["reftarget"] = self.config.root_doc
+                if node["reftarget"] in self.env.found_docs:
+                    continue
+                path = self.with_suffix(node["reftarget"])
+                fragment = node.get("reftargetid")
+            else:
+                path, _, fragment = node["reftarget"].partition("#")
+                if not path:
+                    continue
+            path = pathlib.Path(os.path.normpath(pathlib.Path(self.env.srcdir, path)))
+            if not path.exists() or not path.is_relative_to(ROOT):
+                logging.getLogger(__name__).warning("no such file to link to: %s", path, location=node)
+                continue
+            kind = "tree" if path.is_dir() else "blob"
+            address = f"{REPOSITORY}/{kind}/main/{path.relative_to(ROOT).as_posix()}"
+            address += f"#{fragment}" if fragment else ""
+            node.replace_self(nodes.reference("", "", *node.children, refuri=address))
+
+    def with_suffix(self, docname):
+        """The file that MyST took for a page: it drops the suffix of everything that could be one."""
+        candidates = [docname + suffix for suffix in self.config.source_suffix]
+        return next((c for c in candidates if pathlib.Path(self.env.srcdir, c).exists()), docname)
+
+
+def setup(app):
+    """Add the links."""
+    app.add_transform(LinksToTheRepository)
