@@ -1,4 +1,4 @@
-"""The site (`make site`): the notebooks as they are stored, never executed, as pages with navigation and search."""
+"""The site (`make site`): the notebooks as they are stored, never executed, with navigation and search."""
 
 import os
 import pathlib
@@ -21,6 +21,7 @@ include_patterns = ["index.md", "[0-9]*.ipynb"]
 nb_execution_mode = "off"
 nb_merge_streams = True
 nb_render_markdown_format = "myst"  # outputs hold tables and $...$ too, which CommonMark has not
+nb_render_image_options = {"alt": "figure", "scale": "100%"}  # with a scale Sphinx links it to its full size
 nb_ipywidgets_js = {}  # no output depends on a widget
 myst_enable_extensions = ["dollarmath"]
 myst_dmath_double_inline = True  # $$...$$ within a paragraph is display mathematics, as in Jupyter
@@ -49,7 +50,7 @@ html_theme_options = {
 
 
 class LinksToTheRepository(SphinxTransform):
-    """Links to files that are not pages lead to the repository; a link to README.md is one to the home page."""
+    """Links to files that are not pages lead to the repository; one to README.md leads to the home page."""
 
     default_priority = 500  # at reading, before links are resolved and files to download are collected
 

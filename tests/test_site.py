@@ -1,0 +1,130 @@
+"""The site: built without a warning, no link or picture dead, equations and solutions in place, fit for a phone."""
+
+import importlib.util
+import re
+import subprocess
+import sys
+import urllib.parse
+
+import pytest
+from common import ROOT, required
+from test_project import PYPROJECT
+
+NOTEBOOKS = sorted((ROOT / "notebooks").glob("[0-9]*.ipynb"))
+REPOSITORY = PYPROJECT["project"]["urls"]["Repository"] + "/"
+
+
+@pytest.fixture(scope="session")
+def site(tmp_path_factory):
+    """The folder of the site, built with warnings as errors; Sphinx' exit code and its messages."""
+    missing = [m for m in ("sphinx", "myst_nb", "sphinx_book_theme") if importlib.util.find_spec(m) is None]
+    required(not missing, f'not installed: {missing}; pip install -e ".[site]"')
+    folder = tmp_path_factory.mktemp("site")
+    command = [sys.executable, "-m", "sphinx", "-W", "--keep-going", "-q", "-d", folder / "doctrees"]
+    done = subprocess.run([*command, ROOT / "notebooks", folder / "html"], capture_output=True, text=True)
+    return folder / "html", done
+
+
+@pytest.fixture(scope="session")
+def pages(site):
+    """Each page's file with its parsed HTML."""
+    from bs4 import BeautifulSoup
+
+    return {p: BeautifulSoup(p.read_text(encoding="utf-8"), "html.parser") for p in site[0].glob("*.html")}
+
+
+def test_the_site_builds_without_warnings_and_has_every_notebook(site):
+    folder, done = site
+    assert done.returncode == 0 and "WARNING" not in done.stderr and "ERROR" not in done.stderr, done.stderr
+    expected = {"index", *(path.stem for path in NOTEBOOKS)}
+    assert expected <= {page.stem for page in folder.glob("*.html")}
+    assert not [f for name in ("_sources", "_downloads") for f in (folder / name).rglob("*.*")]
+    assert sum(f.stat().st_size for f in folder.rglob("*") if f.is_file()) < 25e6
+
+
+def dead_links(page, soup, pages):
+    """Each href and src of a page that leads nowhere, with the reason."""
+    for tag in soup.select("[href], img[src], script[src]"):
+        link = tag.get("href") or tag.get("src")
+        parts = urllib.parse.urlsplit(link)
+        if parts.scheme in ("http", "https", "data") or link == "#":
+            continue
+        path = page if not parts.path else (page.parent / urllib.parse.unquote(parts.path)).resolve()
+        if not path.is_file():
+            yield link, "no such file"
+        elif parts.fragment and tag.name == "a" and path in pages:
+            if not pages[path].find(id=urllib.parse.unquote(parts.fragment)):
+                yield link, "no such id"
+
+
+def test_no_link_and_no_picture_is_dead(pages):
+    dead = [(page.name, *d) for page, soup in pages.items() for d in dead_links(page, soup, pages)]
+    assert dead == []
+    links = [a["href"] for soup in pages.values() for a in soup.select("article a[href]")]
+    assert len(links) > 100  # the test above had something to test
+    pictures = [image for soup in pages.values() for image in soup.select("article .cell_output img")]
+    assert len(pictures) > 30
+
+
+def test_links_to_files_that_are_no_pages_lead_to_the_repository(pages):
+    for soup in pages.values():
+        for link in (a["href"] for a in soup.select("article a[href]")):
+            assert not link.endswith((".ipynb", ".py", ".csv", ".md")) or link.startswith("https://"), link
+            if link.startswith((REPOSITORY + "blob/main/", REPOSITORY + "tree/main/")):
+                path = urllib.parse.urlsplit(link).path.split("/main/", 1)[1]
+                assert (ROOT / path).exists(), link
+
+
+def test_equations_are_left_to_mathjax_and_solutions_are_folded(pages):
+    by_name = {page.stem: soup for page, soup in pages.items()}
+    for path in NOTEBOOKS:
+        soup = by_name[path.stem]
+        source = path.read_text(encoding="utf-8")
+        assert soup.select_one("script[src*=mathjax]")
+        article = soup.select_one("article")
+        assert not re.search(r'"\$\$', source) or article.select("div.math"), path
+        assert len(article.select("details")) == source.count("<details"), path
+        assert len(article.select("details .highlight-python")) == len(
+            re.findall(r"<details(?:(?!</details>).)*?```python", source)
+        ), path
+        for code in article.select("pre, code, script, style, .math"):
+            code.decompose()
+        text = article.get_text()
+        assert not re.findall(r".{20}(?:\$\$|\\mathcal|\\sigma|\\mu\b).{20}", text), path
+    assert len(by_name[NOTEBOOKS[0].stem].select("nav.bd-links a[href$='.html']")) >= len(NOTEBOOKS)
+
+
+def test_the_search_index_knows_flipout(site):
+    index = (site[0] / "searchindex.js").read_text(encoding="utf-8")
+    assert '"flipout"' in index and "09_why_flipout" in index
+
+
+@pytest.fixture
+def phone(chromium, site):
+    """A page 390 px wide that reaches nothing but the site's files."""
+    context = chromium.new_context(viewport={"width": 390, "height": 844})
+    context.route(re.compile("^https?://"), lambda route: route.abort())
+    yield context.new_page()
+    context.close()
+
+
+def test_on_a_phone_no_page_scrolls_sideways(phone, site):
+    for page in [site[0] / "index.html", *(site[0] / f"{path.stem}.html" for path in NOTEBOOKS)]:
+        phone.goto(page.as_uri(), wait_until="domcontentloaded")
+        wide, window = phone.evaluate("[document.documentElement.scrollWidth, innerWidth]")
+        assert window == 390 and wide <= window, page.name
+        cut = phone.evaluate("""[...document.querySelectorAll("article img, article table")].filter(element =>
+            element.getBoundingClientRect().right > innerWidth + 1 && !element.closest(
+                ".text_html, .text_markdown, .pst-scrollable-table-container")).length""")
+        assert cut == 0, page.name
+
+
+def test_on_a_phone_the_search_finds_flipout(phone, site):
+    phone.goto((site[0] / "index.html").as_uri(), wait_until="domcontentloaded")
+    phone.locator("button.search-button__button:visible").first.click()
+    phone.locator("dialog input[type=search]:visible").fill("Flipout")
+    phone.keyboard.press("Enter")
+    phone.locator("#search-results li a", has_text="Why Flipout").first.click()
+    phone.wait_for_load_state("domcontentloaded")
+    assert "09_why_flipout.html" in phone.url
+    assert "Flipout" in phone.locator("article h1").inner_text()
