@@ -2,12 +2,14 @@
 # make test   all tests
 # make lab    JupyterLab on notebooks/
 # make site   the notebooks, as they are stored, as web pages -> build/site/
+# make links  the repository's address, kept in pyproject.toml, into notebooks and README
+# make colab  every notebook in a stand-in for Colab, a quarter of an hour -> build/colab/
 # make bench  how fast, beside what people use instead -> tests/benchmarks/results.md
 # make studies  the long runs behind notebooks 05 to 09, some hours -> notebooks/results/
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: run test lab site bench studies
+.PHONY: run test lab site links colab bench studies
 run: .venv/installed
 	$(BIN)/python notebooks/run.py
 
@@ -21,6 +23,14 @@ lab: .venv/installed
 site: .venv/installed
 	$(BIN)/python -m pip install --disable-pip-version-check --progress-bar=off -e ".[site]"
 	$(BIN)/python -m sphinx -W --keep-going -q -d build/doctrees notebooks build/site
+
+links: .venv/installed
+	$(BIN)/python notebooks/links.py
+
+# Python 3.13, as Colab has; the last line needs MNIST in $LOTTERYHELPERS_DATA_DIR. Only what is committed runs there.
+colab: .venv/installed
+	$(BIN)/python tests/colab/stand_in.py
+	$(BIN)/python tests/colab/stand_in.py --dataset mnist 04
 
 # A peer that can't be installed is named as missing in the results. bayesian-torch without what it requires:
 # it imports neither torchvision nor tensorboard, and they may bring another PyTorch.

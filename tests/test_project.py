@@ -100,7 +100,7 @@ def test_no_page_names_this_machine():
             assert not re.search(r"/(root|work|home/\w+)/", page.read_text(encoding="utf-8")), page
 
 
-@pytest.mark.parametrize("target", ["run", "test", "lab", "site", "bench", "studies"])
+@pytest.mark.parametrize("target", ["run", "test", "lab", "site", "links", "colab", "bench", "studies"])
 def test_the_readme_says_what_make_does(target):
     readme, makefile = (ROOT / "README.md").read_text(), (ROOT / "Makefile").read_text()
     assert f"make {target}" in readme
