@@ -6,6 +6,7 @@ file for as long as the imports take, and its text is shown again if they fail.
 """
 
 import contextlib
+import functools
 import multiprocessing
 import os
 import sys
@@ -31,12 +32,22 @@ def quiet_stderr():
             os.close(kept)
 
 
+@functools.cache
+def wake_xla():
+    """Compile something tiny, quietly and once: TensorFlow 2.20 logs a line at a process' first compilation.
+
+    It takes about a tenth of a second, and settles how many threads TensorFlow has.
+    """
+    import tensorflow as tf
+
+    with quiet_stderr():
+        tf.function(lambda x: x + 1, jit_compile=True)(tf.constant(0))
+
+
 def import_tensorflow():
     """Import TensorFlow, tf_keras and TensorFlow Probability, and wake XLA, quietly.
 
-    TensorFlow 2.20 logs a line at the first XLA compilation of a process; a tiny compiled function
-    takes it along here (about a tenth of a second). Not in a worker process: it would settle the number of
-    threads, which a sweep sets. Nor has a progress bar a place there.
+    A worker process wakes XLA later, when a sweep has set its threads. Nor has a progress bar a place there.
     """
     process = multiprocessing.current_process()  # "inheriting": a spawned one that reads its parent's script
     in_worker = multiprocessing.parent_process() is not None or getattr(process, "_inheriting", False)
@@ -50,4 +61,4 @@ def import_tensorflow():
 
         tf.config.list_physical_devices()
         if not in_worker:
-            tf.function(lambda x: x + 1, jit_compile=True)(tf.constant(0))
+            wake_xla()

@@ -11,6 +11,7 @@ import numpy as np
 import tensorflow as tf
 import tensorflow_probability as tfp
 
+from lotteryhelpers._quiet import wake_xla
 from lotteryhelpers.bayesian import check_initializer, load_or_train_bayesian
 from lotteryhelpers.compacting import compact
 from lotteryhelpers.criteria import CRITERIA, OURS, SCOPES, masks_for
@@ -94,6 +95,7 @@ def _on_one_thread():
             "processes, under a nanny or with TF_NUM_INTRAOP_THREADS=1 and CUDA_VISIBLE_DEVICES=-1 in their "
             "environment"
         ) from None
+    wake_xla()
 
 
 def make_start(dataset, recipe, start, with_dense):

@@ -10,6 +10,7 @@ isn't there) and installs the module. Afterwards every version must be as it was
 """
 
 import argparse
+import fcntl
 import json
 import os
 import pathlib
@@ -22,6 +23,7 @@ HERE = pathlib.Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
 BUILD = ROOT / "build" / "colab"
 REQUIREMENTS = HERE / "requirements.txt"
+HELD = []  # the lock, until this process ends
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("[0-9]*.ipynb"))
 
 
@@ -58,8 +60,20 @@ def versions(folder):
     return {entry["name"]: entry["version"] for entry in json.loads(done.stdout)}
 
 
+def wait_for_others(folder):
+    """Have ``folder`` for this process alone: another one's undoing would spoil its runs."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    HELD.append(open(folder.with_suffix(".lock"), "w"))
+    try:
+        fcntl.flock(HELD[-1], fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        print(f"Another process uses {folder.relative_to(ROOT)}: waiting for its end.", flush=True)
+        fcntl.flock(HELD[-1], fcntl.LOCK_EX)
+
+
 def build(python, folder=BUILD / "venv"):
     """Make the environment, or take the one there if requirements.txt hasn't changed; return the folder."""
+    wait_for_others(folder)
     stamp, wanted = folder / "made_from.txt", f"{python}\n{REQUIREMENTS.read_text()}"
     if not (stamp.is_file() and stamp.read_text() == wanted):
         print(f"Installing Colab's packages into {folder.relative_to(ROOT)}: some minutes.", flush=True)
