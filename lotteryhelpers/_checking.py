@@ -23,6 +23,10 @@ def same(a, b):
         return repr(a) == repr(b)
 
 
+def _line(value):
+    return " ".join(str(value).split())[:100]
+
+
 def check_form(answer, model):
     """Refuse an answer that hasn't its model's form: layers, shapes, numbers or bool or text, finite."""
     if isinstance(model, list | tuple):
@@ -36,7 +40,7 @@ def check_form(answer, model):
         raise Wrong("it must return one array; yours has rows or layers of unequal length") from None
     kinds = [{"b": "True or False", "U": "a word"}.get(a.dtype.kind, "numbers") for a in (array, model)]
     if kinds[0] != kinds[1] or array.dtype.kind not in "biufU":
-        raise Wrong(f"it must return {kinds[1]}; yours is a {type(answer).__name__}: {str(answer)[:40]}")
+        raise Wrong(f"it must return {kinds[1]}; yours is a {type(answer).__name__}: {_line(answer)}")
     if array.shape != model.shape:
         raise Wrong(f"its answer has the shape {array.shape}; it must have {model.shape}")
     if kinds[1] == "numbers" and not np.isfinite(array).all():
@@ -51,7 +55,7 @@ def _call(function, case):
         try:
             answers.append(function(*given))
         except Exception as error:  # whatever a reader's code may raise
-            raise Wrong(f"it raised {type(error).__name__}: {str(error)[:200]}") from None
+            raise Wrong(f"it raised {type(error).__name__}: {_line(error)}") from None
         if answers[-1] is None:
             raise Wrong("still empty: it returns None. Write its body, and end with return")
         if describe(given) != describe(case):
@@ -84,14 +88,16 @@ def _judge(function, cases, reference, mistakes, is_open):
         answers, right = [_call(function, c) for c in cases], [reference(*c) for c in cases]
         if is_open:
             check_form(answers, right)
-        for pair in zip(answers, right, strict=True) if is_open else ():
+        pairs = list(zip(answers, right, strict=True))
+        for pair in pairs if is_open else ():  # else a wrong form may still be one of the mistakes
             check_form(*pair)
         for sentence, wrong in mistakes.items():
             if wrong(*answers) if is_open else same(answers, [wrong(*c) for c in cases]):
                 raise Wrong(sentence)
-        for case, *pair in () if is_open else zip(cases, answers, right, strict=True):
+        for pair in pairs:
             check_form(*pair)
-            if not same(*pair):
+        for case, pair in zip(cases, pairs, strict=True):
+            if not is_open and not same(*pair):
                 raise Wrong("for {} it gives {}; right is {}".format(*map(short, (case, *pair))))
     except Wrong as wrong:
         print(f"✗ {wrong}.")

@@ -25,11 +25,11 @@ def check_kl(kl):
 def check_doubt(doubt):
     """``doubt(samples)``: probabilities [draws, images, classes] to a score [images], higher = more doubt."""
     samples, wrong = draws()
-    cases = [(samples,), (samples[::-1],), (samples[:, :100],)]
+    cases = [(samples,), (samples[::-1],), (samples[:, 200:],)]
     return probe(doubt, cases, lambda s: np.zeros(s.shape[1]), {
         "every image gets the same score": lambda a, *_: np.ptp(a) < 1e-9,
         "the score depends on the order of the draws": lambda a, b, c: not same(a, b),
-        "an image's score depends on the images beside it": lambda a, b, c: not same(a[:100], c),
+        "an image's score depends on the images beside it": lambda a, b, c: not same(a[200:], c),
         "it ranks wrong predictions low: that is confidence": lambda a, *_: auc(a, wrong) < 0.4,
         "it ranks wrong predictions no higher than chance": lambda a, *_: auc(a, wrong) < 0.6})
 
@@ -51,7 +51,7 @@ def check_likeness(likeness):
     shuffled = np.random.default_rng(1).permutation(s.ravel()).reshape(s.shape)
     others = [s, 3 * s, s**3, s * np.exp(0.5 * normal(30, 8, seed=1)), shuffled, 1 / s]
     return probe(likeness, [(s, other) for other in others], lambda a, b: 0.0, {
-        "equal orders get the lowest number: this is a distance": lambda a, b, c, d, e, f: a < d < e,
+        "equal orders get the lowest number: this is a distance": lambda a, *rest: a < min(rest[2:]),
         "values count, not only their order": lambda a, b, c, *_: not (np.isclose(a, b) and np.isclose(a, c)),
         "the same values at other weights score as high": lambda a, b, c, d, e, f: np.isclose(a, e),
         "the reversed order scores as high as nearly the same one": lambda a, b, c, d, e, f: f >= d,
@@ -138,7 +138,8 @@ def check_criterion(criterion):
 def check_one_round(one_round):
     """``one_round(trained, initial, mask, rate)``: [inputs, units] thrice and a number to the next start."""
     masks = [top(normal(rows, 4, seed=3), kept) for rows, kept in ((2, 4), (6, 17))]
-    cases = [(m * normal(*m.shape), normal(*m.shape, seed=1), m, 0.25) for m in masks]
+    # pruned weights are nearly zero: of exact zeros a reader may take any first
+    cases = [(np.where(m, 1, 1e-9) * normal(*m.shape), normal(*m.shape, seed=1), m, 0.25) for m in masks]
     def start(trained, initial, mask, rate, score=abs, of=None, rewound=True):
         keep = mask.sum() - round(rate * (mask.sum() if of is None else of))
         kept = top(np.where(mask, score(trained), -99), keep)
@@ -194,7 +195,7 @@ def check_supermask(supermask):
 def check_pays(pays):
     """``pays(ticket, dense, finding, training, dense_cost)``: [seeds] twice, three costs to a bool."""
     near, far = np.array([0.05, 0.1, 0.0, 0.05]), np.array([0.4, -0.4, 0.3, -0.2])
-    made = [(near, 3, 4), (near, 5, 6), (near + 1, 3, 4), (far, 3, 4), (near - 0.1, 3, 4), (near - 1, 3, 4)]
+    made = [(near, 3, 4), (near, 5, 6), (near, 1, 12), (near + 1, 3, 4), (far, 3, 4), (near - 1, 3, 4)]
     cases = [(97 + d, np.full(4, 97.0), *costs, 10) for d, *costs in made]
     def says(ticket, dense, finding, training, dense_cost, good=lambda i: i.low > -0.1):
         return bool(good(paired_interval(ticket, dense)) and finding + training < dense_cost)
