@@ -24,9 +24,9 @@ import importlib.util, os, pathlib, subprocess, sys
 
 REPO_URL = os.environ.get("LOTTERYHELPERS_REPO_URL", "THE_ADDRESS")
 ON_COLAB = """test -d "$0" || (rm -rf "$0.new" && git clone -q --depth=1 "$1" "$0.new" && mv "$0.new" "$0")
-"$2" -m pip list --format=freeze > "$0.pins"; "$2" -m pip install -qq -c "$0.pins" -e "$0" """
-spec = importlib.util.find_spec("lotteryhelpers")
-home = pathlib.Path("lotteryhelpers_checkout").resolve()
+"$2" -m pip list --format=freeze > "$0.pins"
+"$2" -m pip install -c "$0.pins" -e "$0" > "$0.log" 2>&1 || (cat "$0.log"; false)"""
+spec, home = importlib.util.find_spec("lotteryhelpers"), pathlib.Path("lotteryhelpers_checkout").resolve()
 above = [p for p in home.parents if (p / "lotteryhelpers" / "__init__.py").is_file()]
 if spec is None or spec.origin is None:  # not installed
     if not above and importlib.util.find_spec("google") and importlib.util.find_spec("google.colab"):
