@@ -4,6 +4,7 @@ from lotteryhelpers._quiet import import_tensorflow
 
 import_tensorflow()
 
+from lotteryhelpers import exercises
 from lotteryhelpers.bayesian import draw_initial, load_or_train_bayesian, train_bayesian
 from lotteryhelpers.compacting import Compact, compact
 from lotteryhelpers.criteria import CRITERIA, masks_for
