@@ -50,6 +50,7 @@ class _Explorer:
         everything = np.concatenate([v.ravel() for v in run.final.variances])
         ends = np.log10(everything.min()) - 0.1, np.log10(everything.max()) + 0.1  # from no weight to all
         wide, full = ipywidgets.Layout(width="98%", max_width="720px"), ipywidgets.Layout(max_width="100%")
+        full.align_self = "flex-start"  # else a picture is stretched to the page's width
         self.slider = ipywidgets.FloatLogSlider(
             value=threshold or variance_quantile(run.final, 0.5), base=10, min=ends[0], max=ends[1],
             step=(ends[1] - ends[0]) / 200, description="threshold", readout_format=".4f", layout=wide,
