@@ -15,7 +15,7 @@ run: .venv/installed
 
 test: .venv/installed
 	$(BIN)/ruff check .
-	$(BIN)/python -m pytest tests notebooks
+	$(BIN)/python -m pytest -n 2 --dist loadscope tests notebooks
 
 lab: .venv/installed
 	$(BIN)/jupyter lab notebooks
