@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 
+import nbformat
 import pytest
 import yaml
 from common import ROOT, required
@@ -139,3 +140,25 @@ def test_the_readme_says_what_make_does(target):
     recipe = re.search(rf"^{target}: .*\n((?:\t.*\n)+)", makefile, re.M).group(1)
     for line in recipe.splitlines():
         assert line.strip().removeprefix("-").removeprefix("$(BIN)/").replace(PIP_OPTIONS, "") in readme
+
+
+def test_spelling(tmp_path):
+    for path in (ROOT / "notebooks").glob("[0-9]*.ipynb"):
+        cells = nbformat.read(path, as_version=4).cells
+        (tmp_path / f"{path.stem}.md").write_text("\n\n".join(cell.source for cell in cells), encoding="utf-8")
+    places = [ROOT / "README.md", *(ROOT / "notebooks").glob("*.md"), ROOT / "lotteryhelpers", tmp_path]
+    command = [sys.executable, "-m", "codespell_lib", "--skip", "*.pyc", *map(str, places)]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (0, ""), done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("page", ["README.md", "notebooks/README.md", "tests/benchmarks/README.md"])
+def test_links_of_the_pages_lead_somewhere(page):
+    """Those of the notebooks are followed where the site is built."""
+    text = (ROOT / page).read_text(encoding="utf-8")
+    headings = {re.sub(r"[^\w -]", "", h).strip().lower().replace(" ", "-") for h in re.findall(r"^#+ (.*)", text, re.M)}
+    for target in re.findall(r"\]\(([^)\s]+)\)", text):
+        if target.startswith("#"):
+            assert target[1:] in headings, target
+        elif not target.startswith("https://"):
+            assert (ROOT / page).parent.joinpath(target.partition("#")[0]).exists(), target
