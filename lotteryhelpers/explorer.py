@@ -11,7 +11,7 @@ from lotteryhelpers.masks import variance_quantile
 from lotteryhelpers.plots import COLORS, line_of, show_mask, show_pixels
 from lotteryhelpers.tickets import train_ticket
 
-STYLE = "<style>.lh-counts td {padding: 0 1em 0 0; text-align: right}</style>"
+STYLE = "<style>.lh-counts td {padding: 0 1em 0 0; text-align: right; line-height: 1.4}</style>"
 
 
 def explore(dataset, run, config, *, threshold=None):
