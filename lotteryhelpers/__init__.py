@@ -1,8 +1,10 @@
 """Lottery tickets and Bayesian uncertainty: what the notebooks import as ``lh``."""
 
+from lotteryhelpers._hints import explain_missing_names
 from lotteryhelpers._quiet import import_tensorflow
 
 import_tensorflow()
+explain_missing_names()
 
 from lotteryhelpers import exercises
 from lotteryhelpers.bayesian import draw_initial, load_or_train_bayesian, train_bayesian

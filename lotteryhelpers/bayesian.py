@@ -1,14 +1,12 @@
 """The training of the Bayesian network, and the call that keeps its result on disk."""
 
-import warnings
-
 import numpy as np
 
 from lotteryhelpers.masks import check_masks
 from lotteryhelpers.networks import EPSILON, ESTIMATORS
 from lotteryhelpers.posterior import BayesianRun, Posterior, put_posterior, take_posterior
-from lotteryhelpers.storage import cache_folder, key_of
-from lotteryhelpers.training import check_positive, train, trainer_for
+from lotteryhelpers.storage import cache_folder, keep_if_possible, key_of
+from lotteryhelpers.training import check_positive, is_integer, train, trainer_for
 
 
 def draw_initial(sizes, seed, initializer="normal"):
@@ -70,12 +68,12 @@ def train_bayesian(
     check_positive("prior_stddev", prior_stddev)
     check_positive("kl_weight", kl_weight, or_zero=True)
     inputs, classes = dataset.train.images.shape[1], dataset.num_classes
-    if estimator not in ESTIMATORS:
+    if not isinstance(estimator, str) or estimator not in ESTIMATORS:
         raise ValueError(f"estimator={estimator!r} must be one of {', '.join(ESTIMATORS)}")
     hidden = as_tuple("hidden", hidden)
     if initial is None:
-        if not hidden or not all(isinstance(n, int | np.integer) and n > 0 for n in hidden):
-            raise ValueError(f"hidden={hidden!r} must be a tuple of unit counts above 0, such as (300, 100)")
+        if not hidden or not all(is_integer(n, 1, 10**5) for n in hidden):
+            raise ValueError(f"hidden={hidden!r} must be a tuple of unit counts from 1 to 100,000")
         initial = draw_initial((inputs, *hidden, classes), config.seed, initializer)
     check_fits(initial, dataset)
     masks = check_masks(masks, initial.means, for_training=True)
@@ -137,18 +135,19 @@ def load_or_train_bayesian(dataset, config, **options):
     """``train_bayesian(dataset, config, **options)``, or what it gave when it was last asked the same.
 
     A result is kept in :func:`cache_folder` under a hash of the dataset's contents, the configuration, the
-    options, this package's text and TensorFlow's version. A kept file that can't be read is reported and
-    made again.
+    options, this package's text and TensorFlow's version. A kept file that is damaged is reported and made
+    again; a folder that can't be written to is reported, and the result given all the same.
     """
     for name in {"hidden", "snapshots"} & set(options):
         options[name] = as_tuple(name, options[name])
     key = key_of(config=config, options=options, data=dataset.fingerprint)
     path = cache_folder() / f"bayesian-{dataset.name}-{key}.npz"
-    if path.exists():
-        try:
-            return BayesianRun.load(path)
-        except ValueError as error:
-            warnings.warn(f"a kept result is made again: {error}", stacklevel=2)
+    try:
+        return BayesianRun.load(path)
+    except ValueError as error:
+        print(f"A kept result is thrown away and made again: {error}.")
+    except OSError:  # none yet, or none that may be read
+        pass
     run = train_bayesian(dataset, config, **options)
-    run.save(path)
+    keep_if_possible(run.save, path)
     return run

@@ -12,8 +12,10 @@ from lotteryhelpers.networks import logits
 class _Criteria(dict):
     """Name -> function(run, *, dataset=None, dense=None, rng=None, prior_stddev=1.0) -> scores."""
 
-    def __missing__(self, name):
-        raise ValueError(f"criterion {name!r} is unknown; there are {', '.join(sorted(self))}")
+    def __getitem__(self, name):
+        if not isinstance(name, str) or name not in self:
+            raise ValueError(f"criterion {name!r} is unknown; there are {', '.join(sorted(self))}")
+        return super().__getitem__(name)
 
 
 #: run: a ``BayesianRun``, or a ``TicketRun`` where no deviation is needed (mu is then the weight); dataset:

@@ -59,7 +59,7 @@ def variance_masks(posterior, threshold):
     if not isinstance(threshold, int | float | np.number) or not threshold >= 0:
         raise ValueError(f"threshold={threshold!r} must be a variance: a number of at least 0")
     variances = _variances_of_the_kept(posterior)
-    masks = tuple(v <= threshold for v in variances)
+    masks = tuple(v <= min(threshold, 3.4e38) for v in variances)  # what is pruned stays so: it is infinite
     for layer, (mask, variance) in enumerate(zip(masks, variances, strict=True), start=1):
         if not mask.any():
             raise ValueError(

@@ -6,12 +6,15 @@ import functools
 import hashlib
 import importlib.metadata
 import json
+import multiprocessing
 import os
 import pathlib
 import tempfile
 
 import numpy as np
 import platformdirs
+
+CACHE_DIR = "LOTTERYHELPERS_CACHE_DIR"
 
 
 @contextlib.contextmanager
@@ -35,25 +38,42 @@ def write_atomically(path, arrays):
 
 
 def read_npz(path, build):
-    """Read an npz without pickle and return ``build(arrays)``; a ValueError names a file that isn't one."""
+    """Read an npz without pickle and return ``build(arrays)``; a ValueError names a file that isn't one.
+
+    An OSError means that there is no file, or that it may not be read.
+    """
     path = pathlib.Path(path)
     if not path.is_file():
         raise FileNotFoundError(f"there is no file {path}")
-    try:
-        with open(path, "rb") as raw, np.load(raw, allow_pickle=False) as file:
+    with open(path, "rb") as raw:
+        try:
+            file = np.lib.npyio.NpzFile(raw, allow_pickle=False)
             arrays = {name: file[name] for name in file.files}
-    except Exception as error:  # a damaged file can make NumPy and zipfile raise nearly anything
-        raise ValueError(f"{path} is not a whole npz file ({error}); delete it and make it again") from error
+        except Exception as error:  # a damaged file can make NumPy and zipfile raise nearly anything
+            wrong = f"is not a whole npz file ({error})"
+            if "Object arrays" in str(error):
+                wrong = "holds pickled objects, which can run anyone's code when read; only numbers are"
+            raise ValueError(f"{path} {wrong}") from error
     try:
         return build(arrays)
-    except (ValueError, KeyError, TypeError, OverflowError) as error:
-        raise ValueError(f"{path}: {error}") from error
+    except (ValueError, KeyError, TypeError, OverflowError, AttributeError) as error:
+        raise ValueError(f"{path}: {'it lacks ' * isinstance(error, KeyError)}{error}") from error
 
 
 def cache_folder():
     """Where results are kept: ``$LOTTERYHELPERS_CACHE_DIR``, else the user's cache folder."""
-    named = os.environ.get("LOTTERYHELPERS_CACHE_DIR")
+    named = os.environ.get(CACHE_DIR)
     return pathlib.Path(named or platformdirs.user_cache_dir("lotteryhelpers", appauthor=False))
+
+
+def keep_if_possible(save, path, say=print):
+    """Call ``save(path)``; where nothing can be written, say so: the result is there, only not kept."""
+    try:
+        save(path)
+    except OSError as error:
+        if multiprocessing.parent_process() is None:  # the workers of a sweep leave the word to it
+            say(f"Results are not kept: {cache_folder()} can't be written to ({error.strerror or error}); "
+                f"set {CACHE_DIR} to a folder that can.")  # fmt: skip
 
 
 def key_of(**asked):
@@ -62,11 +82,17 @@ def key_of(**asked):
     return hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()[:20]
 
 
+#: Files that decide no result: the readers' checks may change without anything being trained again.
+NO_PART = ("exercises.py", "_checking.py")
+
+
 @functools.cache
 def _maker():
     """What else decides a result: the text of this package, which readers may edit, and the versions."""
     digest = hashlib.sha256()
     for file in sorted(pathlib.Path(__file__).parent.glob("*.py")):
+        if file.name in NO_PART:
+            continue
         digest.update(file.read_bytes())
     packages = ("tensorflow", "tensorflow-probability", "numpy")
     return [digest.hexdigest(), *map(importlib.metadata.version, packages)]

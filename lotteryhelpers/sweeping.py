@@ -3,13 +3,13 @@
 import concurrent.futures
 import contextlib
 import dataclasses
+import functools
 import hashlib
 import io
 import itertools
 import json
 import sys
 import types
-import warnings
 
 import cloudpickle
 import loky
@@ -18,15 +18,16 @@ from tqdm.auto import tqdm
 
 from lotteryhelpers.criteria import CRITERIA, OURS
 from lotteryhelpers.runs import Spec, keep, make_rows, make_start, take_dataset
-from lotteryhelpers.storage import cache_folder, key_of
+from lotteryhelpers.storage import cache_folder, keep_if_possible, key_of
 from lotteryhelpers.training import Recipe, TrainConfig
 
 ATTEMPTS = 3
 ENVIRONMENT = {"TF_NUM_INTRAOP_THREADS": "1", "CUDA_VISIBLE_DEVICES": "-1", "TQDM_DISABLE": "1"}
-COLUMNS = [field.name for field in dataclasses.fields(Spec)] + [
+ROW = [
     "best_epoch", "early_stopping_step", "test_accuracy_at_best", "test_accuracy", "calibration_error",
     "connected_inputs", "connected_units", "seconds", "curve", "error",
 ]  # fmt: skip
+COLUMNS = [field.name for field in dataclasses.fields(Spec)] + ROW
 
 
 def sweep(dataset, specs, config, *, client=None, workers=None):
@@ -62,7 +63,8 @@ def sweep(dataset, specs, config, *, client=None, workers=None):
         raise ValueError(f"workers={workers!r} must be at least 1, and None where there is a client")
     codes = {name: _code(dataset, name) for name in {spec.criterion for spec in specs}}
     paths = {spec: _path(dataset, recipe, spec, codes[spec.criterion]) for spec in specs}
-    rows, lost = _kept(paths), {}
+    say = functools.cache(print)  # the same thing once, however many runs it befalls
+    rows, lost = _kept(paths, say), {}
     with tqdm(total=len(paths), initial=len(rows), desc="runs", unit="run") as bar:
         for attempt in range(ATTEMPTS):
             todo = [spec for spec in paths if spec not in rows]
@@ -78,12 +80,12 @@ def sweep(dataset, specs, config, *, client=None, workers=None):
                     with contextlib.closing(handed_out):
                         for made in handed_out:
                             for spec, row in made.items():
-                                keep(paths[spec], row)
+                                keep_if_possible(functools.partial(keep, row=row), paths[spec], say)
                             rows |= made
                             bar.update(len(made))
                 except LostWorker as error:
                     lost |= dict.fromkeys(group, error)
-            rows = _kept(paths) | rows  # a lost task may have finished some of its runs
+            rows = _kept(paths, say) | rows  # a lost task may have finished some of its runs
     for spec in paths:
         rows.setdefault(spec, {"error": f"lost {ATTEMPTS} times: {lost.get(spec)}"})
     return pd.DataFrame([dataclasses.asdict(spec) | rows[spec] for spec in specs], columns=COLUMNS)
@@ -130,16 +132,19 @@ def _code(dataset, criterion):
     return hashlib.sha256(pickled.getvalue()).hexdigest()
 
 
-def _kept(paths):
+def _kept(paths, say):
     """``{spec: row}`` of the runs that have a whole file."""
     rows = {}
     for spec, path in paths.items():
         try:
-            rows[spec] = json.loads(path.read_text())
-        except FileNotFoundError:
+            row = json.loads(path.read_text())
+            if not isinstance(row, dict) or sorted(row) != sorted(ROW):
+                raise ValueError("not the columns of a run")
+            rows[spec] = row
+        except OSError:  # none yet, or none that may be read
             continue
         except ValueError as error:
-            warnings.warn(f"a kept run is made again: {path} is damaged ({error})", stacklevel=3)
+            say(f"A kept run is thrown away and made again: {path} is damaged ({error}).")
     return rows
 
 

@@ -5,6 +5,7 @@ Adam run in one compiled loop. A trainer is made once for each architecture; ano
 numbers into the same variables, so another mask, start, seed or learning rate compiles nothing again.
 """
 
+import contextlib
 import dataclasses
 import functools
 import math
@@ -41,9 +42,9 @@ class TrainConfig:
         """Refuse what can't be trained."""
         for name in ("epochs", "batch_size", "evaluate_every"):
             value = getattr(self, name)
-            if not (value is None and name == "evaluate_every") and not _is_integer(value, 1):
-                raise ValueError(f"{name}={value!r} must be an integer of at least 1")
-        if not _is_integer(self.seed, 0) or self.seed >= 2**31:
+            if not (value is None and name == "evaluate_every") and not is_integer(value, 1, 10**6):
+                raise ValueError(f"{name}={value!r} must be an integer of at least 1, at most 1,000,000")
+        if not is_integer(self.seed, 0, 2**31 - 1):
             raise ValueError(f"seed={self.seed!r} must be an integer from 0 to 2**31 - 1")
         check_positive("learning_rate", self.learning_rate)
 
@@ -65,17 +66,17 @@ def recipe(dataset, seed=0):
     return Recipe(TrainConfig(15, seed=seed), TrainConfig(10, seed=seed), (0, 0.25, 1, 2, 4, 8, 15))
 
 
-def _is_integer(value, least):
-    return isinstance(value, int | np.integer) and not isinstance(value, bool) and value >= least
+def is_integer(value, least, most):
+    """Whether it is an integer, and none of Python's True and False, from ``least`` to ``most``."""
+    return isinstance(value, int | np.integer) and not isinstance(value, bool) and least <= value <= most
 
 
 def check_positive(name, value, *, or_zero=False):
     """Raise a ValueError that names the argument unless it is a finite number above zero."""
-    good = isinstance(value, int | float | np.number) and math.isfinite(value)
-    if not good or value < 0 or (value == 0 and not or_zero):
-        raise ValueError(
-            f"{name}={value!r} must be a finite number {'of at least' if or_zero else 'above'} 0"
-        )
+    good = isinstance(value, int | float | np.integer | np.floating) and not isinstance(value, bool)
+    if not good or not 0 <= value <= 3.4e38 or (value == 0 and not or_zero):
+        least = "of at least 0" if or_zero else "above 0"
+        raise ValueError(f"{name}={value!r} must be a finite number {least}, in the range of float32")
 
 
 def batch_order(num_images, batch_size, seed, epoch):
@@ -148,6 +149,21 @@ def trainer_for(layer_class, sizes):
     return Trainer(layer_class, sizes)
 
 
+@contextlib.contextmanager
+def _interrupted_is_interrupted():
+    """Interrupted while it traces, TensorFlow may raise any error, with that behind it."""
+    try:
+        yield
+    except Exception as error:
+        behind = [error]
+        while behind[-1].__context__:
+            behind.append(behind[-1].__context__)
+        if "KeyboardInterrupt" in repr(behind):
+            raise KeyboardInterrupt from None
+        raise
+
+
+@_interrupted_is_interrupted()
 def train(
     trainer, dataset, config, *, kl_weight=0.0, on_evaluation=None, at_step=None, steps=(), label="training"
 ):  # fmt: skip
@@ -181,6 +197,9 @@ def train(
     stops = sorted({*range(every, last, every), *range(an_epoch, last, an_epoch), last, *steps})
     trainer.reset(config.learning_rate)
 
+    blame = f"of {last}; learning_rate={config.learning_rate} may be too large, or the start"
+    if trainer.bayesian:
+        blame += f", or kl_weight={kl_weight}; or prior_stddev may be too small or too large"
     rows, sums, done, seen = [], np.zeros(2), 0, 0
     quiet = {"disable": True} if last < 1000 else {}  # hundreds of short bars would flood a notebook
     with tqdm(total=last, desc=label, unit="step", mininterval=0.5, leave=False, **quiet) as bar:
@@ -192,10 +211,8 @@ def train(
             kl_scale = tf.constant(kl_weight / num_images, tf.float32)
             *new, bad = trainer.run_steps(images, labels, order, first, first + (stop - done), kl_scale)
             if bad >= 0:
-                raise FloatingPointError(
-                    f"the training loss is not finite at step {epoch * an_epoch + int(bad) + 1} of {last}; "
-                    f"learning_rate={config.learning_rate} may be too large, or the start not finite"
-                )
+                step = epoch * an_epoch + int(bad) + 1
+                raise FloatingPointError(f"the training loss is not finite at step {step} {blame}")
             sums += np.array(new, np.float64)
             bar.update(stop - done)
             done = stop
@@ -203,7 +220,7 @@ def train(
                 validation_loss, validation_accuracy, kl = (float(v) for v in trainer.evaluate(*validation))
                 if not math.isfinite(validation_loss + kl):
                     raise FloatingPointError(
-                        f"after step {done} of {last} the validation loss is {validation_loss}, the KL {kl}"
+                        f"the validation loss is {validation_loss}, the KL {kl}, after step {done} {blame}"
                     )
                 nll, accuracy = sums / (done - seen)
                 row = {"step": done, "epoch": done / an_epoch, "loss": nll, "accuracy": accuracy}

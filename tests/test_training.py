@@ -1,9 +1,12 @@
 """Seeds, masks, histories, snapshots, compilation, kept results, and what must be refused."""
 
 import dataclasses
+import importlib.util
 import json
 import os
+import pathlib
 import pickle
+import re
 import signal
 import subprocess
 import sys
@@ -256,7 +259,7 @@ def test_posteriors_and_runs_come_back_from_disk_as_they_were(small_run, tmp_pat
         (lambda p: p.write_bytes(b""), "is not a whole npz file"),
         (lambda p: p.write_text("hello"), "is not a whole npz file"),
         (lambda p: np.savez(p, means_0=np.ones((2, 2))), "these are not a posterior's arrays"),
-        (lambda p: np.savez(p, a=np.array([{}])), "is not a whole npz file"),
+        (lambda p: np.savez(p, a=np.array([{}])), "holds pickled objects"),
         (lambda p: np.savez(p, means_0=np.ones((2, 2)), stddevs_0=-np.ones((2, 2)), biases_0=np.ones(2)),
          "stddevs holds negative values"),
         (lambda p: np.savez(p, means_0=np.ones((2, 2)), stddevs_0=np.ones((2, 3)), biases_0=np.ones(2)),
@@ -275,7 +278,7 @@ def test_files_that_are_no_posterior_are_refused_by_name(spoil, message, small_r
         lh.Posterior.load(tmp_path / "other.npz")
 
 
-def test_a_kept_run_is_loaded_and_anything_else_is_trained(digits, monkeypatch, recwarn):
+def test_a_kept_run_is_loaded_and_anything_else_is_trained(digits, monkeypatch, recwarn, capsys):
     trained = []
     monkeypatch.setattr(
         "lotteryhelpers.bayesian.train_bayesian",
@@ -296,10 +299,26 @@ def test_a_kept_run_is_loaded_and_anything_else_is_trained(digits, monkeypatch, 
     assert not recwarn.list
     newest = max(storage.cache_folder().iterdir(), key=lambda p: p.stat().st_mtime_ns)
     newest.write_bytes(newest.read_bytes()[:1000])
-    with pytest.warns(UserWarning, match="a kept result is made again: .* is not a whole npz file"):
-        lh.load_or_train_bayesian(digits, QUICK, **SMALL)
+    lh.load_or_train_bayesian(digits, QUICK, **SMALL)
+    assert re.search("A kept result is thrown away and made again: .* is not a whole npz", capsys.readouterr().out)
     assert len(trained) == 7
     storage._maker.cache_clear()
+
+
+def test_kept_runs_outlive_a_change_of_the_exercises_and_of_nothing_else(tmp_path):
+    package = pathlib.Path(lh.__file__).parent
+    for file in package.glob("*.py"):
+        (tmp_path / file.name).write_bytes(file.read_bytes())
+    spec = importlib.util.spec_from_file_location("copy_of_storage", tmp_path / "storage.py")
+    copied = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(copied)
+    keys, edited = [copied.key_of(seed=1)], ("exercises.py", "_checking.py", "masks.py", "storage.py")
+    for name in edited:
+        with open(tmp_path / name, "a") as file:
+            file.write("# a word more")
+        copied._maker.cache_clear()
+        keys.append(copied.key_of(seed=1))
+    assert keys[0] == keys[1] == keys[2] and len(set(keys)) == 3
 
 
 INTERRUPTED = """
