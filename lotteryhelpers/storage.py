@@ -82,8 +82,8 @@ def key_of(**asked):
     return hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()[:20]
 
 
-#: Files that decide no result: the readers' checks may change without anything being trained again.
-NO_PART = ("exercises.py", "_checking.py")
+#: Files that decide no result: when the readers' checks and widgets change, nothing is trained again.
+NO_PART = ("exercises.py", "_checking.py", "explorer.py")
 
 
 @functools.cache
