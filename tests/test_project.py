@@ -98,14 +98,14 @@ def lines_of_code(path):
         if isinstance(node, ast.Module | ast.FunctionDef | ast.ClassDef) and ast.get_docstring(node):
             documented |= set(range(node.body[0].lineno, node.body[0].end_lineno + 1))
     lines = enumerate(source.splitlines(), start=1)
-    return sum(bool(line.strip(" #")) and number not in documented for number, line in lines)
+    return sum(line.strip()[:1] not in ("", "#") and number not in documented for number, line in lines)
 
 
 def test_the_module_stays_readable():
     files = list((ROOT / "lotteryhelpers").glob("*.py"))
     assert max(len(p.read_text().splitlines()) for p in files) <= 250
     for_readers = ("exercises.py", "_checking.py", "explorer.py")  # beside the module that they are about
-    assert sum(lines_of_code(p) for p in files if p.name not in for_readers) <= 1840
+    assert sum(lines_of_code(p) for p in files if p.name not in for_readers) <= 1811
 
 
 def test_public_names():
