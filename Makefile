@@ -3,7 +3,7 @@
 # make lab    JupyterLab on notebooks/
 # make site   the notebooks, as they are stored, as web pages -> build/site/
 # make links  the repository's address, kept in pyproject.toml, into notebooks and README
-# make colab  every notebook in a stand-in for Colab, a quarter of an hour -> build/colab/
+# make colab  every notebook in a stand-in for Colab, half an hour -> build/colab/
 # make bench  how fast, beside what people use instead -> tests/benchmarks/results.md
 # make studies  the long runs behind notebooks 05 to 09, some hours -> notebooks/results/
 PYTHON ?= python3
