@@ -44,10 +44,6 @@ def test_committed_notebooks_are_executed_on_mnist_top_to_bottom_and_clean(path)
     assert path.stat().st_size < 1_500_000
 
 
-def test_every_notebook_has_the_same_set_up_cell():
-    assert len({code_cells(nbformat.read(path, as_version=4))[0].source for path in NOTEBOOKS}) == 1
-
-
 def execute(path, environment, monkeypatch, *, insert=None, allow_errors=False):
     """Run a notebook with environment variables, and with a cell put in after the parameters."""
     for name, value in environment.items():
