@@ -20,7 +20,7 @@ except ImportError:  # Python 3.10
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 
 SET_UP = '''\
-import importlib.util, os, pathlib, subprocess, sys
+import importlib.util, os, pathlib, subprocess, sys  # set-up: run this first; nothing to change here
 
 REPO_URL = os.environ.get("LOTTERYHELPERS_REPO_URL", "THE_ADDRESS")
 ON_COLAB = """test -d "$0" || (rm -rf "$0.new" && git clone -q --depth=1 "$1" "$0.new" && mv "$0.new" "$0")
