@@ -44,8 +44,10 @@ def find_python():
         if not is_python_3_13(named):
             raise ValueError(f"COLAB_PYTHON must be the path of a Python 3.13, not {named!r}")
         return named
-    pyenv = pathlib.Path(os.environ.get("PYENV_ROOT") or pathlib.Path.home() / ".pyenv")
-    found = [shutil.which("python3.13"), *sorted(pyenv.glob("versions/3.13*/bin/python"), reverse=True)]
+    roots = [os.environ.get("PYENV_ROOT"), pathlib.Path.home() / ".pyenv"]
+    roots += [pathlib.Path(program).parents[1] for program in [shutil.which("pyenv")] if program]
+    of_pyenv = [p for root in filter(None, roots) for p in pathlib.Path(root).glob("versions/3.13*/bin/python")]
+    found = [shutil.which("python3.13"), *sorted(of_pyenv, reverse=True)]
     return next((str(p) for p in found if p and is_python_3_13(p)), None)
 
 
