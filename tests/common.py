@@ -2,6 +2,7 @@
 
 import os
 import pathlib
+import signal
 
 import pytest
 
@@ -17,3 +18,8 @@ def required(condition, reason):
     """Skip a test on a reader's machine that lacks a tool; where CI is set, that is a failure."""
     if not condition:
         (pytest.fail if os.environ.get("CI") else pytest.skip)(reason)
+
+
+def interruptible():
+    """For ``preexec_fn``: where the tests run in a shell's background, SIGINT is ignored, by their children too."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)

@@ -14,6 +14,7 @@ import time
 import numpy as np
 import pandas as pd
 import pytest
+from common import interruptible
 from distributed import Client, LocalCluster
 
 import lotteryhelpers as lh
@@ -157,9 +158,8 @@ def test_an_interrupted_sweep_ends_soon_leaves_no_worker_and_goes_on_where_it_st
             print(len(rows), (rows.error == "").all())
     """)
     )
-    child = subprocess.Popen(
-        [sys.executable, script], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )
+    child = subprocess.Popen([sys.executable, script], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+                             preexec_fn=interruptible)  # fmt: skip
     until = time.time() + 120
     while not kept_files() and time.time() < until and child.poll() is None:
         time.sleep(0.05)

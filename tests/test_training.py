@@ -16,6 +16,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import scipy.stats
+from common import interruptible
 
 import lotteryhelpers as lh
 from lotteryhelpers import storage
@@ -332,7 +333,7 @@ lh.load_or_train_bayesian(digits, lh.TrainConfig(1_000_000, 64), hidden=(32, 16)
 
 def test_an_interrupted_training_leaves_only_whole_files(digits):
     process = subprocess.Popen([sys.executable, "-c", INTERRUPTED], stdout=subprocess.PIPE,
-                               stderr=subprocess.PIPE, text=True)  # fmt: skip
+                               stderr=subprocess.PIPE, text=True, preexec_fn=interruptible)  # fmt: skip
     assert process.stdout.readline() == "started\n"
     time.sleep(2)
     process.send_signal(signal.SIGINT)
