@@ -40,7 +40,7 @@ def check_form(answer, model):
         raise Wrong("it must return one array; yours has rows or layers of unequal length") from None
     kinds = [{"b": "True or False", "U": "a word"}.get(a.dtype.kind, "numbers") for a in (array, model)]
     if kinds[0] != kinds[1] or array.dtype.kind not in "biufU":
-        raise Wrong(f"it must return {kinds[1]}; yours is a {type(answer).__name__}: {_line(answer)}")
+        raise Wrong(f"it must return {kinds[1]}; yours is of {kinds[0]}: {_line(answer)}")
     if array.shape != model.shape:
         raise Wrong(f"its answer has the shape {array.shape}; it must have {model.shape}")
     if kinds[1] == "numbers" and not np.isfinite(array).all():
@@ -65,12 +65,13 @@ def _call(function, case):
     return answers[0]
 
 
-def compare(function, cases, reference, mistakes):
+def compare(function, cases, reference, mistakes, traps=None):
     """Hold a function to its one right answer: print a line, return whether all is well.
 
-    mistakes: sentence -> the function that a reader has written then.
+    mistakes: sentence -> the function that a reader has written then. traps: sentence -> a case that only a
+    function with that mistake gets wrong, if it gets the others right.
     """
-    return _judge(function, cases, reference, mistakes, is_open=False)
+    return _judge(function, cases, reference, mistakes, False, traps or {})
 
 
 def probe(function, cases, form, symptoms):
@@ -78,10 +79,10 @@ def probe(function, cases, form, symptoms):
 
     form: an answer of the right form for a case. symptoms: sentence -> function of all answers, True = bad.
     """
-    return _judge(function, cases, form, symptoms, is_open=True)
+    return _judge(function, cases, form, symptoms, True, {})
 
 
-def _judge(function, cases, reference, mistakes, is_open):
+def _judge(function, cases, reference, mistakes, is_open, traps):
     try:
         if not callable(function):
             raise Wrong("give the check the function itself, without calling it: check_...(my_function)")
@@ -99,6 +100,9 @@ def _judge(function, cases, reference, mistakes, is_open):
         for case, pair in zip(cases, pairs, strict=True):
             if not is_open and not same(*pair):
                 raise Wrong("for {} it gives {}; right is {}".format(*map(short, (case, *pair))))
+        for sentence, case in traps.items():
+            if not same(_call(function, case), reference(*case)):
+                raise Wrong(sentence)
     except Wrong as wrong:
         print(f"✗ {wrong}.")
         return False
@@ -110,7 +114,8 @@ def short(value):
     """A few digits of an input or an answer, on one line."""
     if isinstance(value, list | tuple):
         return ", ".join(map(short, value))
-    return np.array2string(np.asarray(value), precision=3, separator=",", threshold=20).replace("\n", "")
+    options = {"precision": 3, "separator": ",", "threshold": 20, "edgeitems": 1}
+    return np.array2string(np.asarray(value), **options).replace("\n", "")
 
 
 def normal(*shape, seed=0):

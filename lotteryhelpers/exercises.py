@@ -21,7 +21,6 @@ def check_kl(kl):
         "this is KL(p||q), not KL(q||p)": lambda m, s, p: np.log(s / p) + (p**2 + m**2) / s**2 / 2 - .5,
         "the weights are summed; each is to have its own number": lambda *c: right(*c).sum()})
 
-
 def check_doubt(doubt):
     """``doubt(samples)``: probabilities [draws, images, classes] to a score [images], higher = more doubt."""
     samples, wrong = draws()
@@ -33,7 +32,6 @@ def check_doubt(doubt):
         "it ranks wrong predictions low: that is confidence": lambda a, *_: auc(a, wrong) < 0.4,
         "it ranks wrong predictions no higher than chance": lambda a, *_: auc(a, wrong) < 0.6})
 
-
 def check_pixel_map(pixel_map):
     """``pixel_map(means, stddevs, shape)``: arrays [pixels, units] and (rows, columns) to an image."""
     cases = [(normal(n, 2), abs(normal(n, 2, seed=1)), shape) for n, shape in ((4, (2, 2)), (6, (2, 3)))]
@@ -43,7 +41,6 @@ def check_pixel_map(pixel_map):
         "it divides by the variance": lambda m, s, to: (abs(m) / s**2).mean(1).reshape(to),
         "this is the ratio of two means": lambda m, s, to: (abs(m).mean(1) / s.mean(1)).reshape(to),
         "the pixels are still in one row, not an image": lambda m, s, to: (abs(m) / s).mean(1)})
-
 
 def check_likeness(likeness):
     """``likeness(early, late)``: deviations [inputs, units] twice to a number, higher = orders more alike."""
@@ -57,17 +54,18 @@ def check_likeness(likeness):
         "the reversed order scores as high as nearly the same one": lambda a, b, c, d, e, f: f >= d,
         "nearly equal isn't between equal and shuffled": lambda a, b, c, d, e, f: not a > d > e})
 
-
 def check_keep_k(keep_k):
     """``keep_k(scores, k)``: an array [inputs, units] and a number to a mask of that shape, True = kept."""
     cases = [(np.array([[3.0, 1.0], [3.0, 3.0], [0.0, 3.0]]), 2), (normal(4, 5), 7)]
+    ties = {'of tied weights others than the first stay: argsort needs kind="stable", argpartition takes any':
+            (np.round(normal(8, 9)), 30)}
     return compare(keep_k, cases, top, {
         "this keeps the weights of the lowest score": lambda s, k: top(-s, k),
         "all that tie with the last place are kept, more than k": lambda s, k: s >= np.sort(s, None)[-k],
         "too few: a > where the last place itself must stay": lambda s, k: s > np.sort(s, None)[-k],
         "k weights are pruned; k are to be kept": lambda s, k: top(s, s.size - k),
-        "of tied weights the last are kept, not the first": lambda s, k: top(s[::-1, ::-1], k)[::-1, ::-1]})
-
+        "of tied weights the last are kept, not the first":
+            lambda s, k: top(s[::-1, ::-1], k)[::-1, ::-1]}, ties)
 
 def check_few_inputs(few_inputs):
     """``few_inputs(scores, count)``: positive [inputs, units] and a number to a mask of few inputs."""
@@ -80,22 +78,23 @@ def check_few_inputs(few_inputs):
             lambda m, s, n: m.any(1).sum() >= top(s, n).any(1).sum()),
         "its scores are no higher than chance's": some(lambda m, s, n: s[m].mean() < 1.1 * s.mean())})
 
-
 def check_verdict(verdict):
     """``verdict(differences, margin)``: [seeds] and a number to as good, better, worse or not decided."""
-    sets = [[1, 3, 2.0], [0.1, 0.2, 0.15], [-1, -3, -2.0], [1, -1, 0.1], [0.1, -0.1, 0], [0.2, 0.5, 0.9, 0.4]]
-    def words(d, margin, wide=1.0, sign_first=False, zero=False):
+    sets = [[1, 3, 2, 2.0], [0.1, 0.2, 0.15], [-1, -3, -2, -2.0], [1, -1, 0.1], [0.1, -0.1, 0],
+            [0.2, 0.5, 0.9, 0.4], [-0.2, -0.5, -0.9, -0.4]]
+    def words(d, margin, wide=1.0, sign_first=False, zero=False, beyond=0.0):
         i = paired_interval(d, np.zeros(len(d)))
         low, high = i.mean - wide * (i.mean - i.low), i.mean + wide * (i.high - i.mean)
         good = low <= 0 <= high if zero else -margin < low and high < margin
-        sign = "better" if low > 0 else "worse" if high < 0 else ""
+        sign = "better" if low > beyond else "worse" if high < -beyond else ""
         return (sign_first and sign) or ("as good" if good else sign or "not decided")
     return compare(verdict, [(np.array(d), 0.5) for d in sets], words, {
         "any interval around zero is called as good": lambda d, m: words(d, m, zero=True),
         "better and worse are asked before the margin": lambda d, m: words(d, m, sign_first=True),
         "only the mean is looked at, not its interval": lambda d, m: words(d, m, wide=0),
+        "an interval without zero is enough; it needn't leave the margin": lambda d, m: words(d, m, beyond=m),
+        "it never says worse": lambda d, m: words(d, m).replace("worse", "not decided"),
         "the deviation isn't divided by the root of n": lambda d, m: words(d, m, wide=len(d) ** 0.5)})
-
 
 def check_control(control):
     """``control(masks, seed)``: masks and a seed to other masks with equal counts, True = kept."""
@@ -104,12 +103,15 @@ def check_control(control):
     def copies(made):
         pairs = list(zip(made, masks, strict=True))
         return any(all(same(a.sum(axis), b.sum(axis)) for a, b in pairs) for axis in (0, 1))
+    def moved(made):
+        return any(sorted(a.tolist()) == sorted(b.tolist()) or sorted(a.T.tolist()) == sorted(b.T.tolist())
+                   for a, b in zip(map(np.asarray, made), masks, strict=True))
     return probe(control, [(masks, seed) for seed in range(5)], lambda m, seed: m, {
         "a layer doesn't keep as many as before": lambda *a: any(counts(x) != counts(masks) for x in a),
         "it gives the masks back unchanged": lambda *a: any(same(x, masks) for x in a),
         "another seed gives the same masks": lambda a, b, *_: same(a, b),
+        "whole rows or columns are moved, and chance decides no more": lambda *a: any(map(moved, a)),
         "neither every input's nor every unit's number is copied": lambda *a: not all(map(copies, a))})
-
 
 def check_chance_overlap(chance_overlap):
     """``chance_overlap(a, b)``: two arrays [n] of densities to the overlap of random masks, [n]."""
@@ -119,7 +121,6 @@ def check_chance_overlap(chance_overlap):
         "what both keep is counted twice in what either keeps": lambda a, b: a * b / (a + b),
         "only one density is used, as if they were equal": lambda a, b: a / (2 - a),
         "this is the overlap of nested masks": lambda a, b: np.minimum(a, b) / np.maximum(a, b)})
-
 
 def check_criterion(criterion):
     """``criterion(run)``: a ``BayesianRun`` to scores, a list of [inputs, units], higher = keep."""
@@ -134,14 +135,13 @@ def check_criterion(criterion):
         "the weights that the data need come last; higher must mean keep": lambda *a: max(found(a)) < 0.4,
         "it finds what the data need no better than chance": lambda *a: min(found(a)) < 0.6})
 
-
 def check_one_round(one_round):
     """``one_round(trained, initial, mask, rate)``: [inputs, units] thrice and a number to the next start."""
-    masks = [top(normal(rows, 4, seed=3), kept) for rows, kept in ((2, 4), (6, 17))]
+    masks = [top(normal(rows, 4, seed=3), kept) for rows, kept in ((2, 4), (6, 17), (6, 19))]
     # pruned weights are nearly zero: of exact zeros a reader may take any first
     cases = [(np.where(m, 1, 1e-9) * normal(*m.shape), normal(*m.shape, seed=1), m, 0.25) for m in masks]
-    def start(trained, initial, mask, rate, score=abs, of=None, rewound=True):
-        keep = mask.sum() - round(rate * (mask.sum() if of is None else of))
+    def start(trained, initial, mask, rate, score=abs, of=None, rewound=True, whole=round):
+        keep = mask.sum() - whole(rate * (mask.sum() if of is None else of))
         kept = top(np.where(mask, score(trained), -99), keep)
         return np.where(kept, initial if rewound else trained, 0)
     return compare(one_round, cases, start, {
@@ -150,8 +150,12 @@ def check_one_round(one_round):
         "large negative weights are pruned first: size counts": lambda *c: start(*c, score=lambda w: w),
         "the initial weights are ranked, not the trained": lambda t, i, m, r: start(i, i, m, r),
         "the rate is taken of all weights, not of what was left": lambda *c: start(*c, of=c[2].size),
+        "the number to prune is cut off, not rounded": lambda *c: start(*c, whole=int),
+        "a quantile doesn't prune an exact number: count the weights": lambda t, i, m, r:
+            np.where(m & (abs(t) > np.quantile(abs(t[m]), r)), i, 0),
+        "the number to keep is taken of all weights, not of what was left": lambda t, i, m, r:
+            np.where(top(np.where(m, abs(t), 0), m.size - round(r * m.size)), i, 0),
         "what earlier rounds pruned comes back": lambda t, i, m, r: start(t, i, np.ones_like(m), r)})
-
 
 def check_schedule(schedule):
     """``schedule(density, rounds)``: two numbers to the fraction to prune in each round, [rounds]."""
@@ -161,10 +165,9 @@ def check_schedule(schedule):
         "these are the fractions kept, not pruned": every(lambda r, d, n: np.isclose(np.prod(r), d)),
         "the fractions are added, not multiplied": every(lambda r, d, n: np.isclose(r.sum(), 1 - d)),
         "these are the densities after each round": every(lambda r, d, n: np.isclose(r[-1], d)),
-        "a fraction isn't between 0 and 1": some(lambda r, d, n: r.min() <= 0 or r.max() >= 1),
+        "a fraction isn't above 0 and below 1": some(lambda r, d, n: r.min() <= 0 or r.max() >= 1),
         "another density is left at the end": some(lambda r, d, n: not np.isclose(np.prod(1 - r), d)),
         "every round prunes the same: that is the paper's plan": every(lambda r, d, n: np.ptp(r) < 1e-6)})
-
 
 def check_constants(constants):
     """``constants(initial)``: a list of [inputs, units] to a list of those shapes, one size in each layer."""
@@ -176,7 +179,6 @@ def check_constants(constants):
         "the size is the variance": lambda w: made(w, np.var),
         "each unit has its own size; a layer is to have one": lambda w: made(w, lambda x: x.std(0)),
         "all layers share one size": lambda w: made(w, lambda x: np.concatenate([*map(np.ravel, w)]).std())})
-
 
 def check_supermask(supermask):
     """``supermask(initial, final, count)``: [inputs, classes] twice and a number to a mask, True = kept."""
@@ -191,11 +193,10 @@ def check_supermask(supermask):
         "most that it keeps has changed its sign": lambda m: (initial * final < 0)[m].mean() > 0.6,
         "untrained, it is hardly better than a random mask": lambda m: right(m) < chance + 0.1})
 
-
 def check_pays(pays):
     """``pays(ticket, dense, finding, training, dense_cost)``: [seeds] twice, three costs to a bool."""
-    near, far = np.array([0.05, 0.1, 0.0, 0.05]), np.array([0.4, -0.4, 0.3, -0.2])
-    made = [(near, 3, 4), (near, 5, 6), (near, 1, 12), (near + 1, 3, 4), (far, 3, 4), (near - 1, 3, 4)]
+    near, far = np.array([[0.05, 0.1, 0.0, 0.05], [0.4, -0.4, 0.3, -0.2]])
+    made = [(near, 5, 6), (near, 1, 12), *((d, 3, 4) for d in (near, near + 1, far, near - 1, far - 0.3))]
     cases = [(97 + d, np.full(4, 97.0), *costs, 10) for d, *costs in made]
     def says(ticket, dense, finding, training, dense_cost, good=lambda i: i.low > -0.1):
         return bool(good(paired_interval(ticket, dense)) and finding + training < dense_cost)
@@ -204,9 +205,10 @@ def check_pays(pays):
         "only the costs are compared": lambda *c: says(*c, good=lambda i: True),
         "only accuracies are compared": lambda t, d, *_: says(t, d, 0, 0, 1),
         "only the mean is looked at, not its interval": lambda *c: says(*c, good=lambda i: i.mean > -0.1),
+        "the interval's lower end decides, not its upper": lambda *c: says(*c, good=lambda i: i.high > -0.1),
+        "ticket and dense have changed places": lambda t, d, *c: says(d, t, *c),
         "a ticket that is much better fails": lambda *c: says(*c, good=lambda i: abs(i.low) < 0.1 > i.high),
         "it asks for better than dense": lambda *c: says(*c, good=lambda i: i.low > 0)})
-
 
 def check_may_stop(may_stop):
     """``may_stop(history)``: a list, an epoch an entry, of masks (lists of [inputs, units]) to a bool."""
@@ -218,7 +220,6 @@ def check_may_stop(may_stop):
         "the masks have been the same for twelve epochs, and it goes on": lambda *stops: not stops[2],
         "they changed at first and then settled, and it goes on": lambda *stops: not stops[3],
         "the newest mask is quite another one, and it stops": lambda *stops: stops[4]})
-
 
 def check_flipout(flipout):
     """``flipout(x, mu, sigma, e, s, r)``: [n, i], 3 of [i, units], signs [n, i], [n, units] to [n, units]."""
@@ -233,7 +234,6 @@ def check_flipout(flipout):
         "the mean's product has signs, too": lambda x, m, d, e, s, r: ((x * s) @ (m + d * e)) * r,
         "the mean's product x mu is missing": lambda x, m, *c: right(x, 0 * m, *c),
         "the noise is scaled by the variance": lambda x, m, d, *c: right(x, m, d**2, *c)})
-
 
 def check_perturb(perturb):
     """``perturb(x, sigma, seed)``: [n, inputs], [inputs, units], a seed to the outputs' noise, [n, units]."""

@@ -210,6 +210,19 @@ def not_random(*_):
     return np.random.default_rng()
 
 
+def beyond_the_margin(d, margin):
+    interval = lh.paired_interval(d, np.zeros(len(d)))
+    if -margin < interval.low and interval.high < margin:
+        return "as good"
+    return "better" if interval.low > margin else "worse" if interval.high < -margin else "not decided"
+
+
+def cut(trained, mask, number):
+    """The mask after pruning this many."""
+    left = np.where(mask, abs(trained), np.inf).ravel().argsort()[number:]
+    return mask & np.isin(np.arange(mask.size), left).reshape(mask.shape)
+
+
 WRONG = {
     "check_kl": [
         (lambda mu, sigma, s: kl(mu, sigma, s) + 1 / 2, "a constant is missing"),
@@ -245,6 +258,8 @@ WRONG = {
         (lambda early, late: ranks(early) == ranks(late), "it must return numbers"),
     ],
     "check_keep_k": [
+        (lambda s, k: np.isin(np.arange(s.size), np.argsort(-s.ravel())[:k]).reshape(s.shape), 'kind="stable"'),
+        (lambda s, k: np.isin(np.arange(s.size), np.argpartition(-s.ravel(), k)[:k]).reshape(s.shape), "argpartition"),
         (least, "lowest score"),
         (lambda scores, k: scores >= sorted(scores.ravel(), reverse=True)[k - 1], "tie"),
         (lambda scores, k: scores > sorted(scores.ravel(), reverse=True)[k - 1], "too few"),
@@ -260,6 +275,8 @@ WRONG = {
         (lambda scores, count: scores > np.median(scores), "exactly `count`"),
     ],
     "check_verdict": [
+        (lambda d, margin: verdict(d, margin).replace("worse", "not decided"), "never says worse"),
+        (lambda d, margin: beyond_the_margin(d, margin), "needn't leave the margin"),
         (not_significant, "any interval around zero"),
         (signs_first, "before the margin"),
         (lambda d, margin: verdict(d, margin, np.mean(d), np.mean(d)), "only the mean"),
@@ -267,6 +284,7 @@ WRONG = {
         (lambda d, margin: lh.paired_interval(d, np.zeros(len(d))).low > -margin, "it must return a word"),
     ],
     "check_control": [
+        (lambda masks, seed: [np.random.default_rng(seed).permutation(m, axis=1) for m in masks], "are moved"),
         (coins, "as many as before"),
         (over_all_layers, "as many as before"),
         (same_counts_only, "nor every unit's"),
@@ -292,6 +310,8 @@ WRONG = {
         (lambda run: abs(run.final.means[0]), "one a layer"),
     ],
     "check_one_round": [
+        (lambda t, i, m, r: np.where(cut(t, m, int(r * m.sum())), i, 0), "cut off, not rounded"),
+        (lambda t, i, m, r: i * (m & (abs(t) > np.quantile(abs(t[m]), r))), "quantile"),
         (with_trained, "isn't rewound"),
         (lambda t, i, m, r: next_start(t, i, m, r, score=lambda w: -abs(w)), "the largest"),
         (lambda t, i, m, r: next_start(t, i, m, r, score=lambda w: w), "size counts"),
@@ -326,6 +346,8 @@ WRONG = {
         (lambda initial, final, count: least(abs(final), count), "than a random mask"),
     ],
     "check_pays": [
+        (lambda t, d, f, n, c: f + n < c and lh.paired_interval(t, d).high > -0.1, "lower end decides"),
+        (lambda t, d, f, n, c: f + n < c and lh.paired_interval(d, t).low > -0.1, "changed places"),
         (lambda t, d, finding, training, cost: pays(t, d, 0, training, cost), "finding is forgotten"),
         (lambda t, d, finding, training, cost: bool(finding + training < cost), "only the costs"),
         (lambda t, d, *costs: lh.paired_interval(t, d).low > -0.1, "only accuracies"),
