@@ -21,7 +21,7 @@ ROOT = pathlib.Path(__file__).resolve().parents[1]
 
 SET_UP = '''\
 import importlib.util, os, pathlib, subprocess, sys  # set-up: run this first; nothing to change here
-
+# On Colab: clone whole or not at all, then install; the pins keep pip from changing what Colab ships.
 REPO_URL = os.environ.get("LOTTERYHELPERS_REPO_URL", "THE_ADDRESS")
 ON_COLAB = """test -d "$0" || (rm -rf "$0.new" && git clone -q --depth=1 "$1" "$0.new" && mv "$0.new" "$0")
 "$2" -m pip list --format=freeze > "$0.pins"

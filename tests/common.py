@@ -15,9 +15,9 @@ needs_mnist = pytest.mark.skipif(
 
 
 def required(condition, reason):
-    """Skip a test on a reader's machine that lacks a tool; where CI is set, that is a failure."""
+    """Skip a test that lacks a tool; where CI is set, conftest.py makes any skip a failure of the run."""
     if not condition:
-        (pytest.fail if os.environ.get("CI") else pytest.skip)(reason)
+        pytest.skip(reason)
 
 
 def interruptible():

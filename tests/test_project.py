@@ -2,6 +2,7 @@
 
 import ast
 import json
+import os
 import pathlib
 import re
 import subprocess
@@ -162,3 +163,17 @@ def test_links_of_the_pages_lead_somewhere(page):
             assert target[1:] in headings, target
         elif not target.startswith("https://"):
             assert (ROOT / page).parent.joinpath(target.partition("#")[0]).exists(), target
+
+
+@pytest.mark.parametrize("processes", [[], ["-n", "2"]], ids=["one process", "two"])
+def test_a_skipped_test_fails_the_run_in_ci_and_only_there(processes, tmp_path):
+    for name in ("conftest.py", "common.py"):
+        (tmp_path / name).write_text((ROOT / "tests" / name).read_text())
+    (tmp_path / "test_it.py").write_text(
+        "from common import required\n\ndef test_a(): pass\n\ndef test_b(): required(False, 'no such tool')\n"
+    )
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *processes, str(tmp_path)]
+    without = {name: value for name, value in os.environ.items() if name != "CI"}
+    for environment, code in ((without, 0), (without | {"CI": "1"}, 1)):
+        done = subprocess.run(command, env=environment, cwd=tmp_path, capture_output=True, text=True)
+        assert done.returncode == code and "test_b: Skipped: no such tool" in done.stdout, done.stdout
