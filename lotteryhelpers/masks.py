@@ -90,7 +90,7 @@ def keep_counts(scores, counts):
 
     With ``counts = [m.sum() for m in masks]`` this fills another mask's budget by another score.
     """
-    scores = _check_scores(scores)
+    scores = check_scores(scores)
     if len(counts) != len(scores):
         raise ValueError(f"counts={counts} must have a number for each of {len(scores)} layers")
     masks = []
@@ -118,7 +118,7 @@ def keep_fraction(scores, density, *, scope="layer", output_density=None):
     Raises:
         ValueError: names the argument; also when a layer would be left empty.
     """
-    scores = _check_scores(scores)
+    scores = check_scores(scores)
     _check_density("density", density)
     if scope == "layer":
         if output_density is not None:
@@ -140,37 +140,13 @@ def keep_fraction(scores, density, *, scope="layer", output_density=None):
     return keep_counts(scores, counts)
 
 
-def keep_units(scores, sizes):
-    """Keep whole inputs and units, those of the highest sums of scores: the masks of a smaller dense network.
-
-    An input is scored by its outgoing weights, then each layer's units by their incoming weights from what is
-    kept so far (with magnitudes: Li et al. 2017, section 3.1). Ties by position.
-
-    Args:
-        scores: an array ``[inputs, units]`` a layer, without NaN; higher = keep.
-        sizes: how many inputs, and units of each hidden layer, to keep, such as (400, 150, 50).
-
-    Returns:
-        Masks; the classes are all kept.
-    """
-    scores = _check_scores(scores)
-    there = [len(s) for s in scores]
-    if len(sizes) != len(there) or not all(1 <= n <= most for n, most in zip(sizes, there, strict=True)):
-        raise ValueError(f"sizes={sizes} must say how many inputs and hidden units of {there} to keep")
-    kept, sums = [], scores[0].sum(axis=1)
-    for score, count in zip(scores, sizes, strict=True):
-        kept.append(keep_counts([sums[None]], [count])[0][0])
-        sums = score[kept[-1]].sum(axis=0)
-    kept.append(np.ones(scores[-1].shape[1], bool))
-    return tuple(np.outer(*ends) for ends in zip(kept, kept[1:], strict=False))
-
-
 def _check_density(name, value):
     if not isinstance(value, int | float | np.number) or not 0 < value <= 1:
         raise ValueError(f"{name}={value!r} must be above 0 and at most 1")
 
 
-def _check_scores(scores):
+def check_scores(scores):
+    """A score array a layer, ``[inputs, units]``, without NaN; else a ValueError."""
     scores = tuple(np.asarray(s) for s in scores)
     for layer, score in enumerate(scores, start=1):
         if score.ndim != 2 or score.dtype.kind not in "iuf":

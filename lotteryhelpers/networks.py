@@ -162,34 +162,8 @@ class Flipout(tfp.layers.DenseFlipout):
         return tf.matmul(inputs, posterior.loc) + perturbed
 
 
-class Reparameterization(Flipout):
-    """One draw of the weights for the whole batch (Blundell et al. 2015, section 3.2).
-
-    TFP's ``DenseReparameterization``: one product, but all images of the batch share their noise.
-    """
-
-    def _apply_variational_kernel(self, inputs):
-        posterior, self.kernel_posterior_tensor = self.kernel_posterior.distribution, None
-        return tf.matmul(inputs, posterior.loc + posterior.scale * self.draw_normals(self.loc.shape))
-
-
-class LocalReparameterization(Flipout):
-    """Noise for each image's activations instead of the weights (Kingma et al. 2015, eq. 6).
-
-    TFP's ``DenseLocalReparameterization``: two products and a normal number an activation.
-    """
-
-    def _apply_variational_kernel(self, inputs):
-        posterior, self.kernel_posterior_tensor = self.kernel_posterior.distribution, None
-        mean, variance = tf.matmul(inputs, posterior.loc), tf.matmul(inputs**2, posterior.scale**2)
-        stddev = tf.sqrt(variance + EPSILON**2)  # an image of zeros must not make the gradient infinite
-        return mean + stddev * self.draw_normals([tf.shape(inputs)[0], self.units])
-
-
-#: Three estimators of the same gradient, see notebook 09.
-ESTIMATORS = {
-    "flipout": Flipout, "local": LocalReparameterization, "shared": Reparameterization,
-}  # fmt: skip
+#: How the gradient is estimated; ``papers.estimators`` adds "local" and "shared".
+ESTIMATORS = {"flipout": Flipout}
 
 
 @contextlib.contextmanager

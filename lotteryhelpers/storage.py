@@ -82,18 +82,18 @@ def key_of(**asked):
     return hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()[:20]
 
 
-#: Files that decide no result: when the readers' checks and widgets change, nothing is trained again.
-NO_PART = ("exercises.py", "_checking.py", "explorer.py")
+#: Folders that decide no result: when the readers' checks or the verdicts change, nothing is trained again.
+NO_PART = ("teaching", "evidence", "studies", "startup")
 
 
 @functools.cache
 def _maker():
     """What else decides a result: the text of this package, which readers may edit, and the versions."""
     digest = hashlib.sha256()
-    for file in sorted(pathlib.Path(__file__).parent.glob("*.py")):
-        if file.name in NO_PART:
-            continue
-        digest.update(file.read_bytes())
+    home = pathlib.Path(__file__).parent
+    for file in sorted(home.rglob("*.py")):
+        if file.relative_to(home).parts[0] not in NO_PART:
+            digest.update(file.read_bytes())
     packages = ("tensorflow", "tensorflow-probability", "numpy")
     return [digest.hexdigest(), *map(importlib.metadata.version, packages)]
 

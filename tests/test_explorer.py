@@ -16,7 +16,7 @@ import pytest
 from common import ROOT
 
 import lotteryhelpers as lh
-from lotteryhelpers.explorer import explore
+from lotteryhelpers.teaching.explorer import explore
 
 QUICK = lh.TrainConfig(epochs=2, batch_size=64, learning_rate=3e-3, seed=3)
 

@@ -134,7 +134,7 @@ def test_the_bayesian_loop_prunes_by_the_retrained_masked_posterior(digits, star
     ],
 )
 def test_bad_arguments_are_named_before_anything_is_trained(options, message, digits, start, monkeypatch):
-    monkeypatch.setattr("lotteryhelpers.pruning.train_ticket", None)
+    monkeypatch.setattr("lotteryhelpers.papers.pruning.train_ticket", None)
     with pytest.raises(ValueError, match=message):
         lh.iterative_magnitude_pruning(digits, start, QUICK, **options)
 

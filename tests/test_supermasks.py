@@ -8,7 +8,7 @@ import tensorflow as tf
 
 import lotteryhelpers as lh
 from lotteryhelpers.networks import build_network
-from lotteryhelpers.supermasks import SupermaskDense
+from lotteryhelpers.papers.supermasks import SupermaskDense
 
 CONFIG = lh.TrainConfig(epochs=30, batch_size=64, learning_rate=0.1, seed=3)
 

@@ -18,7 +18,7 @@ from common import interruptible
 from distributed import Client, LocalCluster
 
 import lotteryhelpers as lh
-from lotteryhelpers import runs
+from lotteryhelpers.sweeps import runs
 
 CONFIG = lh.TrainConfig(epochs=3, batch_size=64, learning_rate=3e-3)
 
@@ -206,7 +206,7 @@ def test_a_dask_cluster_of_processes_gives_the_same_rows_though_a_worker_is_kill
 
 
 def test_a_readers_criterion_is_known_by_its_code_wherever_it_is_written(digits, tmp_path, monkeypatch):
-    from lotteryhelpers.sweeping import _code
+    from lotteryhelpers.sweeps.sweeping import _code
 
     monkeypatch.setitem(lh.CRITERIA, "best", lh.CRITERIA["snr"])
     alias = _code(digits, "best")
@@ -284,7 +284,7 @@ def test_a_worker_whose_tensorflow_has_many_threads_is_refused(digits):
     ],
 )
 def test_bad_arguments_are_named_before_anything_is_trained(arguments, message, digits, monkeypatch):
-    monkeypatch.setattr("lotteryhelpers.sweeping._hand_out", lambda *a: pytest.fail("started"))
+    monkeypatch.setattr("lotteryhelpers.sweeps.sweeping._hand_out", lambda *a: pytest.fail("started"))
     with pytest.raises(ValueError, match=message):
         lh.sweep(digits, *arguments(digits))
     with pytest.raises(ValueError, match="workers=0"):

@@ -43,7 +43,7 @@ FULL = lh.TrainConfig(55, batch_size=60, learning_rate=1.2e-3, evaluate_every=10
 CLOCK = lh.TrainConfig(22, batch_size=60, learning_rate=1.2e-3, evaluate_every=100)
 BAYESIAN = lh.TrainConfig(15)
 AT_ITS_COST = lh.TrainConfig(48)
-LEVELS = (3, 7, 9, 15, 18)  # rounds at which the controls are trained: 51.3, 21.1, 13.5, 3.6 and 1.9% are left
+LEVELS = (3, 7, 9, 15, 18)  # the rounds of the controls: 51.3, 21.1, 13.5, 3.6 and 1.9% are left
 LOOP = (2, 4, 6, 7, 9, 11, 13, 15)  # the Bayesian loop's masks keep what these rounds keep
 #: kind: what trains the scores, the criterion
 SCORES = {
@@ -127,7 +127,7 @@ def iterative(seed):
             fresh = lh.restart(start(seed), masks, "reinitialise", keep_sign=False, seed=seed + 1000,
                                initializer="glorot")  # fmt: skip
             key = {"study": "06b", "trial": seed, "config": FULL, "kind": "reinitialised", "round": number}
-            again = kept(key, lambda m=masks, f=fresh: train(seed, m, goal, f))
+            again = kept(key, lambda m=masks, f=fresh, g=goal: train(seed, m, g, f))
             yield {"trial": seed, "kind": "reinitialised", "round": number} | again
         yield {"trial": seed, "kind": "iterative", "round": number} | row
         masks = unpack(row["next"])
@@ -257,7 +257,7 @@ def listed(function, *arguments):
     rows = []
     for row in function(*arguments):
         rows.append(row)
-        print(time.strftime("%H:%M:%S"), row["trial"], row["kind"], row["round"], row["test_accuracy"], flush=True)
+        print(row["trial"], row["kind"], row["round"], row["test_accuracy"], flush=True)
     return rows
 
 

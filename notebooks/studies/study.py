@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 
 import lotteryhelpers as lh
-from lotteryhelpers.runs import take_dataset
+from lotteryhelpers.sweeps.runs import take_dataset
 from lotteryhelpers.storage import cache_folder, key_of, replacing
 
 RESULTS = pathlib.Path(__file__).parents[1] / "results"

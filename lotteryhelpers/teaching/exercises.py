@@ -5,8 +5,8 @@ Each docstring says what the reader's function takes and gives. A wrong answer g
 
 import numpy as np
 
-from lotteryhelpers._checking import auc, compare, counts, draws, each, normal, planted, probe, same, top
-from lotteryhelpers.tickets import paired_interval
+from lotteryhelpers.evidence.intervals import paired_interval
+from lotteryhelpers.teaching.judge import auc, compare, counts, draws, each, normal, planted, probe, same, top
 
 # fmt: off
 

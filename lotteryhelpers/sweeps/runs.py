@@ -11,11 +11,12 @@ import numpy as np
 import tensorflow as tf
 import tensorflow_probability as tfp
 
-from lotteryhelpers._quiet import wake_xla
 from lotteryhelpers.bayesian import check_initializer, load_or_train_bayesian
-from lotteryhelpers.compacting import compact
-from lotteryhelpers.criteria import CRITERIA, OURS, SCOPES, masks_for
+from lotteryhelpers.criteria import CRITERIA, SCOPES, masks_for
 from lotteryhelpers.networks import logits
+from lotteryhelpers.papers.compacting import compact
+from lotteryhelpers.papers.scores import OURS
+from lotteryhelpers.startup.quiet import wake_xla
 from lotteryhelpers.storage import replacing
 from lotteryhelpers.tickets import train_ticket
 from lotteryhelpers.training import TrainConfig, check_positive

@@ -8,7 +8,7 @@ import tensorflow as tf
 import tf_keras
 
 from lotteryhelpers.data import Split
-from lotteryhelpers.masks import check_masks
+from lotteryhelpers.masks import check_masks, check_scores, keep_counts
 from lotteryhelpers.networks import build_network
 from lotteryhelpers.storage import PickledByFields
 
@@ -130,3 +130,28 @@ def compact(weights, biases, masks, *, for_training=False):
     small = tuple(np.where(m, w, np.float32(0)) for m, w in zip(masks, small, strict=True))
     biases = tuple(b[k] for b, k in zip(biases, kept[1:], strict=True))
     return Compact(small, biases, masks, tuple(kept), full)
+
+
+def keep_units(scores, sizes):
+    """Keep whole inputs and units, those of the highest sums of scores: the masks of a smaller dense network.
+
+    An input is scored by its outgoing weights, then each layer's units by their incoming weights from what is
+    kept so far (with magnitudes: Li et al. 2017, section 3.1). Ties by position.
+
+    Args:
+        scores: an array ``[inputs, units]`` a layer, without NaN; higher = keep.
+        sizes: how many inputs, and units of each hidden layer, to keep, such as (400, 150, 50).
+
+    Returns:
+        Masks; the classes are all kept.
+    """
+    scores = check_scores(scores)
+    there = [len(s) for s in scores]
+    if len(sizes) != len(there) or not all(1 <= n <= most for n, most in zip(sizes, there, strict=True)):
+        raise ValueError(f"sizes={sizes} must say how many inputs and hidden units of {there} to keep")
+    kept, sums = [], scores[0].sum(axis=1)
+    for score, count in zip(scores, sizes, strict=True):
+        kept.append(keep_counts([sums[None]], [count])[0][0])
+        sums = score[kept[-1]].sum(axis=0)
+    kept.append(np.ones(scores[-1].shape[1], bool))
+    return tuple(np.outer(*ends) for ends in zip(kept, kept[1:], strict=False))

@@ -16,9 +16,10 @@ import loky
 import pandas as pd
 from tqdm.auto import tqdm
 
-from lotteryhelpers.criteria import CRITERIA, OURS
-from lotteryhelpers.runs import Spec, keep, make_rows, make_start, take_dataset
+from lotteryhelpers.criteria import CRITERIA
+from lotteryhelpers.papers.scores import OURS
 from lotteryhelpers.storage import cache_folder, keep_if_possible, key_of
+from lotteryhelpers.sweeps.runs import Spec, keep, make_rows, make_start, take_dataset
 from lotteryhelpers.training import Recipe, TrainConfig
 
 ATTEMPTS = 3

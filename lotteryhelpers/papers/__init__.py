@@ -1,0 +1,1 @@
+"""Beside the main experiment: pruning in rounds, restarts, supermasks, compact networks, other scores."""

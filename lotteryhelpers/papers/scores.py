@@ -1,0 +1,124 @@
+"""The criteria of other papers, and the controls: each enters ``CRITERIA`` when it is defined."""
+
+import numpy as np
+import tensorflow as tf
+
+from lotteryhelpers.criteria import CRITERIA, criterion, each, need, stddevs
+from lotteryhelpers.networks import logits
+
+
+@criterion
+def _movement(run, **_):
+    """|mu_final - mu_initial| ("movement" in Zhou et al. 2019)."""
+    return each(lambda f, i: abs(f - i), run.final.means, run.initial.means)
+
+
+@criterion
+def _rms(run, **_):
+    """sqrt(mu^2 + sigma^2), the root of the weight's mean square under the posterior (Kuhn et al. 2026)."""
+    return each(np.hypot, run.final.means, stddevs(run.final))
+
+
+@criterion
+def _log_alpha(run, **_):
+    """-log alpha, alpha = sigma^2 / mu^2: a low dropout rate = keep (Molchanov et al. 2017).
+
+    It is 2 log(snr), so it ranks as snr does.
+    """
+    return each(lambda m, s: 2 * (np.log(abs(m)) - np.log(s)), run.final.means, stddevs(run.final))
+
+
+@criterion
+def _kl(run, *, prior_stddev=1.0, **_):
+    """KL(N(mu, sigma^2) || N(0, prior_stddev^2)) of each weight, in nats: what the data changed."""
+    return each(
+        lambda m, s: np.log(prior_stddev / s) + (s**2 + m**2) / (2 * prior_stddev**2) - 0.5,
+        run.final.means, stddevs(run.final),
+    )  # fmt: skip
+
+
+@criterion
+def _snip(run, *, dataset=None, **_):
+    """|w dL/dw| at the initial means, L the loss of all training images (Lee et al. 2019, eq. 5,
+    without its division by the sum)."""
+    images, labels = need("snip", "dataset", dataset).train.tensors
+    weights = [tf.constant(m) for m in run.initial.means]
+    with tf.GradientTape() as tape:
+        tape.watch(weights)
+        outputs = logits(weights, run.initial.biases, images)
+        loss = tf.reduce_mean(tf.nn.sparse_softmax_cross_entropy_with_logits(labels, outputs))
+    gradients = [g.numpy() for g in tape.gradient(loss, weights)]
+    return each(lambda w, g: abs(w * g), run.initial.means, gradients)
+
+
+@criterion
+def _random_live(run, *, dataset=None, rng=None, **_):
+    """Control: chance, but the weights of pixels that no training image lights come last."""
+    live = need("random_live", "dataset", dataset).train.images.max(axis=0) > 0
+    scores = CRITERIA["random"](run, rng=need("random_live", "rng", rng))
+    return scores[0] + live[:, None], *(s + 1 for s in scores[1:])
+
+
+@criterion
+def _shuffled(run, *, rng=None, **_):
+    """Control: the variance's scores shuffled within each layer, so that only their distribution is left.
+
+    With a count for each layer that is chance; ranked over all layers it is chance with the counts that
+    one variance threshold gives.
+    """
+    rng, scores = need("shuffled", "rng", rng), each(lambda s: -(s**2), stddevs(run.final))
+    for score, mask in zip(scores, run.masks, strict=True):
+        score[mask] = rng.permutation(score[mask])  # what an earlier mask pruned has no part
+    return scores
+
+
+@criterion
+def _untrained(run, **_):
+    """Control: -sigma^2 of the posterior before the first step."""
+    return each(lambda s: -(s**2), stddevs(run.initial))
+
+
+@criterion
+def _small_final(run, **_):
+    """Control: -|mu| of the final weights, the magnitude's order turned round (Zhou et al. 2019)."""
+    return each(lambda m: -abs(m), run.final.means)
+
+
+@criterion
+def _large_init(run, **_):
+    """|mu| of the start: large weights before any training (Zhou et al. 2019)."""
+    return each(abs, run.initial.means)
+
+
+@criterion
+def _magnitude_increase(run, **_):
+    """|mu_final| - |mu_initial|: what moved away from zero (Zhou et al. 2019)."""
+    return each(lambda f, i: abs(f) - abs(i), run.final.means, run.initial.means)
+
+
+def _same_sign(name):
+    """The criterion ``name``, but weights whose sign is no longer the initial one come after all others.
+
+    Zhou et al. 2019 (section 2) give those the score 0, which for magnitude_increase is better than that of a
+    weight that shrank; here they come last by any criterion, in their own order.
+    """
+
+    def scored(run, **extras):
+        scores = [s.astype(np.float64) for s in CRITERIA[name](run, **extras)]
+        finite = np.concatenate([s[np.isfinite(s)] for s in scores])
+        reach = np.ptp(finite) + 1 if finite.size else 1.0  # one for all layers: they may be ranked together
+        return each(
+            lambda s, a, b: np.where(np.sign(a) == np.sign(b), s, s - reach),
+            scores, run.initial.means, run.final.means,
+        )  # fmt: skip
+
+    scored.__name__ = f"_{name}_same_sign"
+    criterion(scored)
+
+
+CRITERIA["large_final"] = CRITERIA["magnitude"]  # Zhou et al.'s name for it
+for _name in ("large_final", "magnitude_increase", "variance", "snr"):
+    _same_sign(_name)
+
+#: What this package defines; anything else in CRITERIA is a reader's own.
+OURS = dict(CRITERIA)

@@ -1,0 +1,1 @@
+"""Aids for readers and teachers: the checks of the exercises, and the explorer with its slider."""
