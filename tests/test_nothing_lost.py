@@ -358,7 +358,7 @@ def test_pickled_objects_are_refused_and_never_unpickled(digits, tmp_path, monke
     with pytest.raises(ValueError):  # the tables are text, and text they must be
         pd.read_csv(path)
     assert not fuse.exists()
-    for file in (*ROOT.glob("lotteryhelpers/*.py"), *ROOT.glob("notebooks/*.ipynb"), *ROOT.glob("notebooks/studies/*.py")):
+    for file in (*ROOT.glob("lotteryhelpers/**/*.py"), *ROOT.glob("notebooks/*.ipynb")):
         assert not re.search(r"allow_pickle ?= ?True|read_pickle|pickle\.loads?\(", file.read_text()), file
 
 
@@ -445,8 +445,8 @@ def test_the_hint_leaves_another_tools_handler_in_place_and_comes_once():
     """Colab has a handler for ImportError."""
     with Kernel() as kernel:
         kernel.run("get_ipython().set_custom_exc((KeyError,), lambda s, k, e, t, tb_offset=None: print('theirs', e))")
-        kernel.run("import importlib, lotteryhelpers as lh\nlh._hints.explain_missing_names()")
-        kernel.run("importlib.reload(lh._hints).explain_missing_names()")
+        kernel.run("import importlib, lotteryhelpers as lh\nlh.startup.hints.explain_missing_names()")
+        kernel.run("importlib.reload(lh.startup.hints).explain_missing_names()")
         kernel.run("shown = []\nreal = get_ipython()._showtraceback\n"
                    "get_ipython()._showtraceback = lambda *a: shown.append(str(a[1])) or real(*a)")  # fmt: skip
         name, message = kernel.run("missing")

@@ -1,6 +1,7 @@
 """The project's own files: requirements, quiet imports, size, and what the README promises."""
 
 import ast
+import graphlib
 import json
 import os
 import pathlib
@@ -91,22 +92,46 @@ def test_an_unseeded_initialiser_would_still_warn():
     assert "is unseeded and being called multiple times" in done.stderr
 
 
-def lines_of_code(path):
-    """Lines that are neither blank, nor comment, nor docstring."""
-    source = path.read_text()
-    documented = set()
-    for node in ast.walk(ast.parse(source)):
-        if isinstance(node, ast.Module | ast.FunctionDef | ast.ClassDef) and ast.get_docstring(node):
-            documented |= set(range(node.body[0].lineno, node.body[0].end_lineno + 1))
-    lines = enumerate(source.splitlines(), start=1)
-    return sum(line.strip()[:1] not in ("", "#") and number not in documented for number, line in lines)
+HOME = ROOT / "lotteryhelpers"
+FILES = sorted(HOME.rglob("*.py"))
 
 
-def test_the_module_stays_readable():
-    files = list((ROOT / "lotteryhelpers").glob("*.py"))
-    assert max(len(p.read_text().splitlines()) for p in files) <= 250
-    for_readers = ("exercises.py", "_checking.py", "explorer.py")  # beside the module that they are about
-    assert sum(lines_of_code(p) for p in files if p.name not in for_readers) <= 1811
+def wc(paths):
+    return sum(len(p.read_text(encoding="utf-8").splitlines()) for p in paths)
+
+
+def test_the_module_stays_small_and_easy_to_see():
+    core, readme = sorted(HOME.glob("*.py")), (ROOT / "README.md").read_text(encoding="utf-8")
+    assert len(core) <= 12 and wc(core) < 1_700
+    assert max(wc([p]) for p in FILES) <= 250
+    assert wc(FILES) < 4_800
+    for place in core + [p.parent for p in HOME.glob("*/__init__.py")]:  # where what lives
+        name = place.name if place.is_file() else f"{place.name}/"
+        assert place.name == "__init__.py" or f"`{name}`" in readme, name
+        assert ast.get_docstring(ast.parse((place if place.is_file() else place / "__init__.py").read_text()))
+
+
+def imported(path):
+    """The package's own files that this one imports, wherever in it."""
+    names = []
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            names += [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            names += [f"{node.module}.{alias.name}" for alias in node.names] + [node.module]
+    for name in (n for n in names if n.startswith("lotteryhelpers.")):
+        place = ROOT.joinpath(*name.split("."))
+        yield from (p for p in (place.with_suffix(".py"), place / "__init__.py") if p.is_file())
+
+
+def test_the_imports_have_few_levels_and_no_circle():
+    order = graphlib.TopologicalSorter({p: set(imported(p)) - {p} for p in FILES})
+    order.prepare()  # a circle raises
+    levels = 0
+    while order.is_active():
+        order.done(*order.get_ready())
+        levels += 1
+    assert levels <= 10, levels
 
 
 def test_public_names():
@@ -126,7 +151,7 @@ def test_no_page_names_this_machine():
     pages = [
         *ROOT.glob("*.md"),
         *ROOT.glob("notebooks/*"),
-        *ROOT.glob("lotteryhelpers/*.py"),
+        *ROOT.glob("lotteryhelpers/**/*.py"),
         *ROOT.glob("tests/*.py"),
     ]
     for page in pages:
