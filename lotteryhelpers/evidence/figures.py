@@ -31,7 +31,8 @@ def draw_points(ax, points, name, *, height=np.inf, **look):
     means = [np.mean(points[place]) for place in places]
     if len(places) == 1:
         ax.axhline(means[0], **line | {"marker": ""})
-        ax.axhspan(low[0], high[0], color=color, alpha=0.15, lw=0)
+        if low[0] < high[0]:  # or the seeds are dots
+            ax.axhspan(low[0], high[0], color=color, alpha=0.15, lw=0)
     else:
         ax.plot(places, means, **line)
         ax.fill_between(places, low, high, color=color, alpha=0.15, lw=0)
@@ -46,35 +47,31 @@ def draw_arms(ax, table, column, arms, *, along="density", at=None, minus=None, 
             training that differ are added to the names.
         along: the column whose values are an arm's points; ``at``, if another, the one of their places.
         minus: the baseline's rows: with a value of ``along`` always those, else those of the same value. The
-            margin is grey around zero; ``how`` is ``Table.pair``'s.
-        ylim: of the axis; None is what the means need.
+            margin is grey around zero; ``how`` is ``Table.pair``'s. ``ylim``: None shows everything.
     """
-    drawn, steps, means = {}, {}, [] if minus is None else [-MARGIN, MARGIN]
+    drawn, steps, height = {}, {}, np.ptp(ylim) if ylim else np.inf
     for name, where in arms.items():
         rows, drawn[name] = table.where(**where), {}
-        steps[name] = "" if minus else " and ".join(map("{:,} steps".format, {*rows.frame.get("steps", ())}))
-        for point in ({along: value} for value in rows.frame[along].unique()):
+        steps[name] = "" if minus else " and ".join(f"{n:,} steps" for n in {*rows.frame.get("steps", [])})
+        for point in ({along: value} for value in rows.column(along).unique()):
             values = rows.values(column, **point)
             if minus:
                 sides = where | point, point | minus
                 values = np.subtract(*table.pair(column, *sides, **how))
                 steps[name] = table.lengths_of(*sides, **how) or steps[name]
             drawn[name][rows.values(at or along, **point).mean()] = values
-            means.append(values.mean())
     if minus:
         ax.axhspan(-MARGIN, MARGIN, color="#949494", alpha=0.25, lw=0, label=f"within {MARGIN} points")
         ax.axhline(0, color="black", lw=1)
-    spare, apart = 0.1 * np.ptp(means), minus or len({*steps.values()}) > 1
-    ax.set(ylim=ylim or (min(means) - spare, max(means) + spare))
+    ax.set_ylim(ylim, auto=not ylim)
+    apart = minus or len({*steps.values()}) > 1
     for name, points in drawn.items():
         label = line_of(name)["label"] + (f", {steps[name]}" if apart and steps[name] else "")
-        draw_points(ax, points, name, height=np.ptp(ax.get_ylim()), label=label)
+        draw_points(ax, points, name, height=height, label=label)
 
 
 def legend_below(fig):
     """One legend for all axes, below them, so that it covers no data; a name stands there once."""
-    found = {}
-    for ax in fig.axes:
-        found |= dict(zip(*reversed(ax.get_legend_handles_labels()), strict=True))
-    columns = int(fig.get_figwidth() / (0.8 + 0.07 * max(map(len, found))))  # by the longest label, in inches
-    fig.legend(found.values(), found, loc="outside lower center", ncols=max(1, columns), fontsize="small", handlelength=3)
+    found = dict(p for ax in fig.axes for p in zip(*ax.get_legend_handles_labels()[::-1], strict=True))
+    columns = int(fig.get_figwidth() / (0.9 + 0.07 * max(map(len, found)))) or 1  # by inches of the longest
+    fig.legend(found.values(), found, loc="outside lower center", ncols=columns, fontsize="small")

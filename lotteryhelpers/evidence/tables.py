@@ -1,7 +1,6 @@
 """Tidy tables, a row a run, asked by name; what can't be compared is refused unless it is named."""
 
 import dataclasses
-import functools
 
 import numpy as np
 import pandas as pd
@@ -22,7 +21,7 @@ class Table:
         """The rows that have these values, as a Table; ValueError if none has."""
         chosen = np.ones(len(self.frame), bool)
         for column, value in where.items():
-            there = self._column(column)[chosen]
+            there = self.column(column)[chosen]
             chosen[chosen] = _matches(there, value)
             if not chosen.any():
                 raise ValueError(f"no row where {_text(where)}: of {column} there is {_some(there.unique())}")
@@ -31,11 +30,11 @@ class Table:
     def values(self, column, /, **where):
         """A column as a Series by seed, sorted, of the one row that each seed has; accuracies in percent."""
         rows = self.where(**where)
-        numbers = pd.to_numeric(rows._column(column), errors="coerce").to_numpy(float, na_value=np.nan)
-        found = pd.Series(numbers, pd.Index(rows._column("seed")), name=column)
+        numbers = pd.to_numeric(rows.column(column), errors="coerce").to_numpy(float, na_value=np.nan)
+        found = pd.Series(numbers, pd.Index(rows.column("seed")), name=column)
         for seed in found.index[found.index.duplicated()]:
             apart = rows.where(seed=seed).frame.nunique(dropna=False)
-            raise ValueError(f"seed {seed} twice where {_text(where)}; apart in {_some(apart.index[apart > 1])}")
+            raise ValueError(f"seed {seed} twice where {_text(where)}: {_some(apart.index[apart > 1])} vary")
         if bad := list(found.index[~np.isfinite(numbers)]):
             raise ValueError(f"{column} isn't a finite number for seeds {_some(bad)} where {_text(where)}")
         return found.sort_index() * (100 if "accuracy" in column else 1)
@@ -53,7 +52,7 @@ class Table:
         wanted = {*found[0].index, *found[1].index} if seeds is None else {*seeds}
         for side, series in zip((a, b), found, strict=True):
             if lacking := sorted(wanted - {*series.index}):
-                raise ValueError(f"seeds {_some(lacking)} have no row where {_text(side)}: choose, seeds=[...]")
+                raise ValueError(f"no seeds {_some(lacking)} where {_text(side)}: choose, seeds=[...]")
         return tuple(series[series.index.isin(wanted)] for series in found)
 
     def lengths_of(self, a, b, lengths=None, **how):
@@ -63,8 +62,8 @@ class Table:
             if (ours == theirs).all():
                 return ""
             if not lengths:
-                raise ValueError(f"{_text(a)}: {_some(ours.unique())} steps of training, {_text(b)}: "
-                                 f"{_some(theirs.unique())}; name it, lengths='...'")  # fmt: skip
+                ours, theirs = (_some(steps.astype(int).unique()) for steps in (ours, theirs))
+                raise ValueError(f"{_text(a)} had {ours} steps, {_text(b)} {theirs}: name it, lengths='...'")
         return lengths
 
     def difference(self, column, a, b, **how):
@@ -74,13 +73,15 @@ class Table:
     def compare(self, a, b, **how):
         """A ``Comparison`` of two tickets at both readings, in points; ``how`` is ``pair``'s."""
         pairs = {when: self.pair(column, a, b, **how) for when, column in READINGS.items()}
-        return Comparison(f"{_text(a)} minus {_text(b)}", pairs, self.lengths_of(a, b, **how))
+        differ = self.lengths_of(a, b, **how)
+        return Comparison(f"{_text(a)} minus {_text(b)}" + (differ and f", {differ}"), pairs, differ)
 
     def claim(self, sentence, a, b, words, **how):
         """A claim for ``claims_table`` that calls ``compare(a, b, **how)`` only there."""
-        return sentence, functools.partial(self.compare, a, b, **how), words
+        return sentence, lambda: self.compare(a, b, **how), words
 
-    def _column(self, column):
+    def column(self, column, /):
+        """A column as it is; ValueError, with the columns there are, if it isn't one."""
         if column not in self.frame:
             raise ValueError(f"no column {column!r}: there are {', '.join(map(str, self.frame))}")
         return self.frame[column]
