@@ -5,28 +5,34 @@ import numpy as np
 import pandas as pd
 import seaborn as sns
 
-#: From the colour-blind palette of seaborn; lines also differ by style, for a black-and-white print.
-COLORS = {
-    "dense": "#000000",
-    "variance": "#0173b2",
-    "inverted": "#d55e00",
-    "random": "#949494",
-    "chance": "#949494",
-    "snr": "#029e73",
-    "magnitude": "#cc78bc",
-    "rms": "#de8f05",
-    "movement": "#8c613c",
-    "dense_magnitude": "#d55e00",
-    "snip": "#56b4e9",
-    "random_live": "#5f5f5f",
-    "untrained": "#8172b3",
-    "shuffled": "#949494",
-    "nll": "#56b4e9",
-    "kl": "#ca9161",
-    "accuracy": "#de8f05",
+#: One thing, one look, in the whole series: its name, colour, dashes and marker. Colours are black, greys and
+#: seaborn's colour-blind palette; dashes and markers tell lines apart in a black-and-white print, too.
+LOOKS = {
+    "dense": ("dense", "#000000", "-", "."),
+    "variance": (r"variance $\sigma^2$", "#0173b2", "-", "v"),
+    "variance iterative": (r"variance $\sigma^2$, iterative", "#0173b2", ":", "*"),
+    "snr": (r"snr $|\mu|/\sigma$", "#029e73", "-.", "s"),
+    "snr iterative": (r"snr $|\mu|/\sigma$, iterative", "#029e73", ":", "*"),
+    "magnitude": (r"posterior's $|\mu|$", "#cc78bc", "--", "^"),
+    "dense_magnitude": (r"dense $|w|$, one cut", "#de8f05", (0, (7, 2)), "D"),
+    "iterative": (r"dense $|w|$, iterative", "#d55e00", "-", "o"),
+    "reinitialised": ("same masks, new weights", "#56b4e9", "--", "X"),
+    "map": (r"MAP $|w|$", "#ca9161", "-", "P"),
+    "rms": (r"rms $\sqrt{\mu^2+\sigma^2}$", "#56b4e9", ":", "d"),
+    "kl": ("KL", "#ca9161", ":", "h"),
+    "movement": (r"movement $|\mu-\mu_0|$", "#56b4e9", "-.", "<"),
+    "snip": ("SNIP", "#56b4e9", "-", ">"),
+    "inverted": (r"inverted, $-$variance", "#ca9161", "--", "X"),
+    "random": ("random", "#949494", ":", "^"),
+    "shuffled": ("variance, shuffled", "#949494", "-.", "p"),
+    "random_live": ("random, dead pixels last", "#5f5f5f", "--", "p"),
+    "untrained": (r"untrained variance $\sigma_0^2$", "#5f5f5f", "-.", "h"),
+    "nll": ("nll", "#56b4e9", "-", "."),
+    "accuracy": ("accuracy", "#5f5f5f", "-", "."),
 }
-DASHES = {"inverted": "--", "random": ":", "chance": ":", "snr": "-.", "magnitude": "--", "rms": ":",
-          "dense_magnitude": "--", "random_live": "--", "shuffled": ":", "kl": ":"}  # fmt: skip
+LOOKS |= {"chance": LOOKS["random"], "one-shot": LOOKS["dense_magnitude"]}  # other words for the same
+OWN = ("#ca9161", "-.", "8")  # a reader's own
+COLORS = {word: color for word, (_, color, _, _) in LOOKS.items()}
 LAYER_COLORS = sns.color_palette("viridis", 4)[:3]
 
 
@@ -36,13 +42,14 @@ def use_style():
     plt.rcParams.update({
         "figure.dpi": 110, "figure.constrained_layout.use": True, "axes.titlesize": "medium",
         "axes.spines.top": False, "axes.spines.right": False, "image.interpolation": "nearest",
+        "legend.handlelength": 3.2,  # a whole period of every dashed line
     })  # fmt: skip
 
 
-def line_of(name):
-    """Options of ``plot`` for the line of a network, a criterion or a control, by its name's first word."""
-    word = name.split()[0]
-    return {"color": COLORS.get(word, "#029e73"), "ls": DASHES.get(word, "-"), "lw": 2, "label": name}
+def line_of(name, *, marker=False):
+    """Options of ``plot`` for the line of a network, a criterion or a control, by its name or first word."""
+    label, color, dashes, point = LOOKS.get(name) or (name, *LOOKS.get(name.split()[0], (name, *OWN))[1:])
+    return {"color": color, "ls": dashes, "lw": 2, "label": label} | ({"marker": point} if marker else {})
 
 
 def plot_curves(histories, column="validation_accuracy", *, ax=None, percent=True):

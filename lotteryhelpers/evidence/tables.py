@@ -1,0 +1,102 @@
+"""Tidy tables, a row a run, asked by name; what can't be compared is refused unless it is named."""
+
+import dataclasses
+
+import numpy as np
+import pandas as pd
+
+from lotteryhelpers.evidence.claims import Comparison
+from lotteryhelpers.evidence.intervals import paired_interval
+
+READINGS = {"at least loss": "test_accuracy_at_best", "at the end": "test_accuracy"}
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Table:
+    """A DataFrame with a row a run: its ``seed``, columns that name it, ``steps`` of training, results."""
+
+    frame: pd.DataFrame
+
+    def where(self, /, **where):
+        """The rows that have these values, as a Table; ValueError if none has."""
+        chosen = np.ones(len(self.frame), bool)
+        for column, value in where.items():
+            there = self.column(column)[chosen]
+            chosen[chosen] = _matches(there, value)
+            if not chosen.any():
+                raise ValueError(f"no row where {_text(where)}: of {column} there is {_some(there.unique())}")
+        return Table(self.frame[chosen])
+
+    def values(self, column, /, **where):
+        """A column as a Series by seed, sorted, of the one row that each seed has; accuracies in percent."""
+        rows = self.where(**where)
+        numbers = pd.to_numeric(rows.column(column), errors="coerce").to_numpy(float, na_value=np.nan)
+        found = pd.Series(numbers, pd.Index(rows.column("seed")), name=column)
+        for seed in found.index[found.index.duplicated()]:
+            apart = rows.where(seed=seed).frame.nunique(dropna=False)
+            raise ValueError(f"seed {seed} twice where {_text(where)}: {_some(apart.index[apart > 1])} vary")
+        if bad := list(found.index[~np.isfinite(numbers)]):
+            raise ValueError(f"{column} isn't a finite number for seeds {_some(bad)} where {_text(where)}")
+        return found.sort_index() * (100 if "accuracy" in column else 1)
+
+    def pair(self, column, a, b, *, lengths=None, seeds=None, other=None):
+        """Two Series of a column, of the rows that the dicts ``a`` and ``b`` name, on the same seeds.
+
+        ``lengths``, such as "after 22 against 55 epochs", names a difference in ``steps``; without it they
+        must be equal ("steps" and "seconds" are lengths themselves). ``seeds`` are those to compare; without
+        them both must have the same. ``other`` is the Table in which b is, if not in this one.
+        """
+        if column not in ("steps", "seconds"):
+            self.lengths_of(a, b, lengths, seeds=seeds, other=other)
+        found = [self.values(column, **a), (self if other is None else other).values(column, **b)]
+        wanted = {*found[0].index, *found[1].index} if seeds is None else {*seeds}
+        for side, series in zip((a, b), found, strict=True):
+            if lacking := sorted(wanted - {*series.index}):
+                raise ValueError(f"no seeds {_some(lacking)} where {_text(side)}: choose, seeds=[...]")
+        return tuple(series[series.index.isin(wanted)] for series in found)
+
+    def lengths_of(self, a, b, lengths=None, **how):
+        """``lengths`` where those of a and b differ, or no ``steps`` tell; "" where they are equal."""
+        if not lengths or all("steps" in table.frame for table in (self, how.get("other") or self)):
+            ours, theirs = self.pair("steps", a, b, **how)
+            if (ours == theirs).all():
+                return ""
+            if not lengths:
+                ours, theirs = (_some(steps.astype(int).unique()) for steps in (ours, theirs))
+                raise ValueError(f"{_text(a)} had {ours} steps, {_text(b)} {theirs}: name it, lengths='...'")
+        return lengths
+
+    def difference(self, column, a, b, **how):
+        """The Interval of a minus b in one column; ``how`` is ``pair``'s."""
+        return paired_interval(*self.pair(column, a, b, **how))
+
+    def compare(self, a, b, **how):
+        """A ``Comparison`` of two tickets at both readings, in points; ``how`` is ``pair``'s."""
+        pairs = {when: self.pair(column, a, b, **how) for when, column in READINGS.items()}
+        differ = self.lengths_of(a, b, **how)
+        return Comparison(f"{_text(a)} minus {_text(b)}" + (differ and f", {differ}"), pairs, differ)
+
+    def claim(self, sentence, a, b, words, **how):
+        """A claim for ``claims_table`` that calls ``compare(a, b, **how)`` only there."""
+        return sentence, lambda: self.compare(a, b, **how), words
+
+    def column(self, column, /):
+        """A column as it is; ValueError, with the columns there are, if it isn't one."""
+        if column not in self.frame:
+            raise ValueError(f"no column {column!r}: there are {', '.join(map(str, self.frame))}")
+        return self.frame[column]
+
+
+def _matches(column, value):
+    if pd.api.types.is_float_dtype(column) and not isinstance(value, str):
+        return np.isclose(column.to_numpy(float, na_value=np.nan), value)  # 0.1 + 0.2 is 0.3
+    return (column == value).to_numpy(bool, na_value=False)
+
+
+def _text(where):
+    return ", ".join(v if isinstance(v, str) else f"{100 * v:g}%" if k == "density" else f"{k} {v}"
+                     for k, v in where.items()) or "all rows"  # fmt: skip
+
+
+def _some(values, most=12):
+    return ", ".join(map(str, values[:most])) + (", ..." if len(values) > most else "")
