@@ -3,18 +3,20 @@
 import contextlib
 import dataclasses
 import functools
-import hashlib
 import importlib.metadata
 import json
 import multiprocessing
 import os
 import pathlib
 import tempfile
+from hashlib import sha256
 
 import numpy as np
 import platformdirs
 
 CACHE_DIR = "LOTTERYHELPERS_CACHE_DIR"
+#: Folders that decide no result: when the readers' checks or the verdicts change, nothing is trained again.
+NO_PART = ("teaching", "evidence", "studies", "startup")
 
 
 @contextlib.contextmanager
@@ -22,13 +24,9 @@ def replacing(path):
     """Give a temporary path beside ``path``, and move it there only if the block ends well."""
     path = pathlib.Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
-    os.close(handle)
-    try:
-        yield pathlib.Path(name)
-        os.replace(name, path)
-    finally:
-        pathlib.Path(name).unlink(missing_ok=True)
+    with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}.") as folder:
+        yield (part := pathlib.Path(folder, path.name))
+        os.replace(part, path)
 
 
 def write_atomically(path, arrays):
@@ -38,21 +36,15 @@ def write_atomically(path, arrays):
 
 
 def read_npz(path, build):
-    """Read an npz without pickle and return ``build(arrays)``; a ValueError names a file that isn't one.
-
-    An OSError means that there is no file, or that it may not be read.
-    """
-    path = pathlib.Path(path)
-    if not path.is_file():
-        raise FileNotFoundError(f"there is no file {path}")
+    """Read an npz without pickle and return ``build(arrays)``; a ValueError names a file that isn't one,
+    an OSError one that isn't there or may not be read."""
     with open(path, "rb") as raw:
         try:
             file = np.lib.npyio.NpzFile(raw, allow_pickle=False)
             arrays = {name: file[name] for name in file.files}
         except Exception as error:  # a damaged file can make NumPy and zipfile raise nearly anything
-            wrong = f"is not a whole npz file ({error})"
-            if "Object arrays" in str(error):
-                wrong = "holds pickled objects, which can run anyone's code when read; only numbers are"
+            pickled = "holds pickled objects, which can run anyone's code when read; only numbers are"
+            wrong = pickled if "Object arrays" in str(error) else f"is not a whole npz file ({error})"
             raise ValueError(f"{path} {wrong}") from error
     try:
         return build(arrays)
@@ -62,8 +54,7 @@ def read_npz(path, build):
 
 def cache_folder():
     """Where results are kept: ``$LOTTERYHELPERS_CACHE_DIR``, else the user's cache folder."""
-    named = os.environ.get(CACHE_DIR)
-    return pathlib.Path(named or platformdirs.user_cache_dir("lotteryhelpers", appauthor=False))
+    return pathlib.Path(os.environ.get(CACHE_DIR) or platformdirs.user_cache_dir("lotteryhelpers", False))
 
 
 def keep_if_possible(save, path, say=print):
@@ -78,24 +69,27 @@ def keep_if_possible(save, path, say=print):
 
 def key_of(**asked):
     """20 hexadecimal digits that change with any of what was asked, with this package and with TensorFlow."""
-    asked = {name: describe(value) for name, value in asked.items()} | {"made by": _maker()}
-    return hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()[:20]
+    return sha256(json.dumps([asked, _maker()], sort_keys=True, default=_in_json).encode()).hexdigest()[:20]
 
 
-#: Folders that decide no result: when the readers' checks or the verdicts change, nothing is trained again.
-NO_PART = ("teaching", "evidence", "studies", "startup")
+def _in_json(value):
+    """What stands for a value that JSON lacks; a list and a tuple, or 1 and np.int64(1), ask the same."""
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return [type(value).__name__, {f.name: getattr(value, f.name) for f in dataclasses.fields(value)}]
+    if isinstance(value, np.ndarray) and not value.dtype.hasobject:
+        return [value.dtype.str, value.shape, sha256(value.tobytes()).hexdigest()]
+    if isinstance(value, np.generic):
+        return value.item()
+    raise ValueError(f"a {type(value).__name__} can't name a kept result; use numbers, text, numeric arrays")
 
 
 @functools.cache
 def _maker():
     """What else decides a result: the text of this package, which readers may edit, and the versions."""
-    digest = hashlib.sha256()
     home = pathlib.Path(__file__).parent
-    for file in sorted(home.rglob("*.py")):
-        if file.relative_to(home).parts[0] not in NO_PART:
-            digest.update(file.read_bytes())
-    packages = ("tensorflow", "tensorflow-probability", "numpy")
-    return [digest.hexdigest(), *map(importlib.metadata.version, packages)]
+    files = [f for f in sorted(home.rglob("*.py")) if f.relative_to(home).parts[0] not in NO_PART]
+    text = sha256(b"".join(f.read_bytes() for f in files)).hexdigest()
+    return [text, *map(importlib.metadata.version, ("tensorflow", "tensorflow-probability", "numpy"))]
 
 
 class PickledByFields:
@@ -104,25 +98,3 @@ class PickledByFields:
     def __getstate__(self):
         """The fields alone."""
         return {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
-
-
-def describe(value):
-    """Something JSON can hold that changes whenever the value does."""
-    if dataclasses.is_dataclass(value):
-        return {f.name: describe(getattr(value, f.name)) for f in dataclasses.fields(value)}
-    if isinstance(value, np.ndarray) and value.dtype == object:
-        raise ValueError("an array of objects has no contents to name a kept result by; use numbers")
-    if isinstance(value, np.ndarray):
-        digest = hashlib.blake2b(np.ascontiguousarray(value), digest_size=16).hexdigest()
-        return [value.dtype.str, value.shape, digest]
-    if isinstance(value, list | tuple):
-        return [describe(v) for v in value]
-    if isinstance(value, dict):
-        return {name: describe(v) for name, v in value.items()}
-    if isinstance(value, np.generic):
-        return value.item()
-    if value is None or isinstance(value, bool | int | float | str):
-        return value
-    raise ValueError(
-        f"a {type(value).__name__} can't name a kept result; use numbers, text, tuples or arrays"
-    )

@@ -7,6 +7,7 @@ import os
 import pathlib
 import pickle
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -275,7 +276,7 @@ def test_files_that_are_no_posterior_are_refused_by_name(spoil, message, small_r
     spoil(path)
     with pytest.raises(ValueError, match=rf"posterior\.npz.*{message}"):
         lh.Posterior.load(path)
-    with pytest.raises(FileNotFoundError, match="there is no file"):
+    with pytest.raises(FileNotFoundError, match="No such file .*other.npz"):
         lh.Posterior.load(tmp_path / "other.npz")
 
 
@@ -306,20 +307,81 @@ def test_a_kept_run_is_loaded_and_anything_else_is_trained(digits, monkeypatch, 
     storage._maker.cache_clear()
 
 
-def test_kept_runs_outlive_a_change_of_the_exercises_and_of_nothing_else(tmp_path):
-    package = pathlib.Path(lh.__file__).parent
-    for file in package.glob("*.py"):
-        (tmp_path / file.name).write_bytes(file.read_bytes())
-    spec = importlib.util.spec_from_file_location("copy_of_storage", tmp_path / "storage.py")
+def test_kept_runs_outlive_a_change_of_what_decides_no_result_and_of_nothing_else(tmp_path):
+    home = tmp_path / "lotteryhelpers"
+    shutil.copytree(pathlib.Path(lh.__file__).parent, home, ignore=shutil.ignore_patterns("__pycache__"))
+    spec = importlib.util.spec_from_file_location("copy_of_storage", home / "storage.py")
     copied = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(copied)
-    keys, edited = [copied.key_of(seed=1)], ("exercises.py", "_checking.py", "explorer.py", "masks.py", "storage.py")
-    for name in edited:
-        with open(tmp_path / name, "a") as file:
-            file.write("# a word more")
+
+    def key_after_a_word_more(file):
+        with open(home / file, "a") as text:
+            text.write("# a word more")
         copied._maker.cache_clear()
-        keys.append(copied.key_of(seed=1))
-    assert keys[0] == keys[1] == keys[2] == keys[3] and len(set(keys)) == 3
+        return copied.key_of(seed=1)
+
+    first, free = copied.key_of(seed=1), ("teaching/judge.py", "evidence/intervals.py", "startup/quiet.py")
+    assert {key_after_a_word_more(file) for file in free} == {first}
+    decisive = ("masks.py", "storage.py", "papers/scores.py", "sweeps/runs.py")
+    assert len({first, *map(key_after_a_word_more, decisive)}) == 5
+    (home / "studies").mkdir(exist_ok=True)
+    assert key_after_a_word_more("studies/of_mine.py") == copied.key_of(seed=1) != first
+
+
+#: Each line asks one question in several ways; no two lines ask the same.
+QUESTIONS = """
+import dataclasses, numpy as np
+from lotteryhelpers import TrainConfig
+from lotteryhelpers.storage import key_of
+
+@dataclasses.dataclass(frozen=True)
+class Mine:
+    a: int
+    b: tuple
+
+@dataclasses.dataclass(frozen=True)
+class Other:
+    a: int
+    b: tuple
+
+pair, grid = (32, 16), np.arange(6.0).reshape(2, 3)
+questions = [
+    [1, np.int64(1), np.uint8(1)], [1.0, np.float64(1)], [True, np.True_], ["1", np.str_("1")], [None],
+    [0.1, np.float64(0.1)], [np.float32(0.1)],
+    [pair, [32, 16], (np.int64(32), 16), tuple([32, 16])], [(16, 32)], [(32, (16,))],
+    [(pair, pair), (pair, tuple([32, 16]))],
+    [{"a": 1, "b": 2}, {"b": 2, "a": 1}], [{"a": 2, "b": 1}], ["ab", "".join(["a", "b"])], [["a", "b"]],
+    [grid, grid.copy(), np.asfortranarray(grid), np.tile(grid, 2)[:, :3]], [grid.T], [grid.astype(np.float32)],
+    [grid[0], grid[0].copy()], [grid[:1], grid[0][None], grid[0].reshape(1, 3)], [grid[0, 0]], [np.array(0.0)],
+    [(grid, grid), [grid, grid.copy()]], [(grid,)], [grid > 2], [grid.astype(np.int64)], [np.where(grid == 5, 6, grid)],
+    [Mine(1, (2,)), Mine(np.int8(1), [2])], [Mine(1, (3,))], [Other(1, (2,))],
+    [TrainConfig(2, 64), TrainConfig(epochs=2, batch_size=64)], [TrainConfig(2, 64, seed=1)],
+]
+for question in questions:
+    print(*[key_of(asked=way) for way in question])
+one = TrainConfig(2, 64)
+print(key_of(a=one, b=one), key_of(b=TrainConfig(2, 64), a=one))
+print(key_of(other=1))
+"""
+
+
+def test_equal_questions_have_one_key_in_every_process_and_others_another():
+    def asked(seed):
+        environment = os.environ | {"PYTHONHASHSEED": seed}
+        command = [sys.executable, "-c", QUESTIONS]
+        return subprocess.run(command, env=environment, capture_output=True, text=True, check=True).stdout
+
+    lines = [line.split() for line in asked("1").splitlines()]
+    assert all(len(set(keys)) == 1 and re.fullmatch("[0-9a-f]{20}", keys[0]) for keys in lines)
+    assert len({keys[0] for keys in lines}) == len(lines) > 30
+    assert asked("2").splitlines() == [" ".join(keys) for keys in lines]
+
+
+@pytest.mark.parametrize("value", [{1, 2}, len, lambda: 1, object(), object, b"1", 1j, np.array([1, [2]], object), lh.TrainConfig])
+def test_what_has_no_contents_names_no_kept_result(value):
+    for asked in (value, (1, value), {"a": value}):
+        with pytest.raises(ValueError, match=f"a {type(value).__name__} can't name a kept result; use numbers"):
+            storage.key_of(asked=asked)
 
 
 INTERRUPTED = """
@@ -423,7 +485,7 @@ def test_tuples_are_asked_for_and_iterators_are_taken_whole(digits):
     kept = lh.load_or_train_bayesian(digits, QUICK, **SMALL, snapshots=range(2))
     assert list(lh.load_or_train_bayesian(digits, QUICK, **SMALL, snapshots=(0, 1)).snapshots) == [0, 1]
     assert len(list(storage.cache_folder().iterdir())) == 1 and list(kept.snapshots) == [0, 1]
-    with pytest.raises(ValueError, match="an array of objects has no contents"):
+    with pytest.raises(ValueError, match="a ndarray can't name a kept result"):
         lh.load_or_train_bayesian(digits, QUICK, **SMALL, masks=np.array([1, [2]], object))
 
 

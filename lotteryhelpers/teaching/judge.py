@@ -6,7 +6,7 @@ import numpy as np
 
 from lotteryhelpers.masks import keep_counts
 from lotteryhelpers.posterior import BayesianRun, Posterior
-from lotteryhelpers.storage import describe
+from lotteryhelpers.storage import key_of
 
 
 class Wrong(Exception):
@@ -58,7 +58,7 @@ def _call(function, case):
             raise Wrong(f"it raised {type(error).__name__}: {_line(error)}") from None
         if answers[-1] is None:
             raise Wrong("still empty: it returns None. Write its body, and end with return")
-        if describe(given) != describe(case):
+        if key_of(case=given) != key_of(case=case):
             raise Wrong("it changes its input in place, so the caller's arrays too; work on a copy")
     if not same(*answers):
         raise Wrong("two calls with the same input differ; draw from a generator with the given seed")
