@@ -8,7 +8,7 @@ import numpy as np
 import sklearn.datasets
 import tensorflow as tf
 
-from lotteryhelpers.downloads import published
+from lotteryhelpers.startup.downloads import published
 from lotteryhelpers.storage import PickledByFields
 
 NAMES = ("mnist", "fashion_mnist", "digits")

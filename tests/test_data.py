@@ -21,7 +21,7 @@ import tf_keras
 from common import MNIST_DIR, interruptible, needs_mnist
 
 import lotteryhelpers as lh
-from lotteryhelpers import downloads
+from lotteryhelpers.startup import downloads
 
 
 @pytest.fixture
@@ -313,7 +313,7 @@ def test_where_keras_home_cant_be_written_to_its_second_serves(nowhere, monkeypa
 DOWNLOAD = """
 import sys
 import lotteryhelpers as lh
-from lotteryhelpers import downloads
+from lotteryhelpers.startup import downloads
 downloads._SERVER, downloads._FILES["mnist"]["mnist.npz"] = sys.argv[1:]
 print("begun", flush=True)
 lh.load_dataset("mnist")

@@ -30,7 +30,8 @@ from jupyter_client.manager import KernelManager
 from test_data import whole_arrays
 
 import lotteryhelpers as lh
-from lotteryhelpers import downloads, storage
+from lotteryhelpers import storage
+from lotteryhelpers.startup import downloads
 
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("[0-9]*.ipynb"))
 SHORT = lh.TrainConfig(epochs=2, batch_size=64, learning_rate=3e-3, seed=3)

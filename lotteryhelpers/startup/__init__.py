@@ -1,1 +1,1 @@
-"""On import: TensorFlow comes in quietly, and a missing name says what to do."""
+"""What a session starts with: TensorFlow comes in quietly, the data are found, a missing name is explained."""
