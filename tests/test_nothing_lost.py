@@ -358,7 +358,7 @@ def test_pickled_objects_are_refused_and_never_unpickled(digits, tmp_path, monke
     with pytest.raises(ValueError):  # the tables are text, and text they must be
         pd.read_csv(path)
     assert not fuse.exists()
-    for file in (*ROOT.glob("lotteryhelpers/*.py"), *ROOT.glob("notebooks/*.ipynb"), *ROOT.glob("notebooks/studies/*.py")):
+    for file in (*ROOT.glob("lotteryhelpers/**/*.py"), *ROOT.glob("notebooks/*.ipynb"), *ROOT.glob("notebooks/studies/*.py")):
         assert not re.search(r"allow_pickle ?= ?True|read_pickle|pickle\.loads?\(", file.read_text()), file
 
 
