@@ -40,21 +40,8 @@ bench: .venv/installed
 	$(BIN)/python tests/benchmarks/bench.py
 
 studies: .venv/installed
-	$(BIN)/python notebooks/studies/05_criteria.py
-	$(BIN)/python notebooks/studies/05_arms.py
-	$(BIN)/python notebooks/studies/05_magnitude.py
-	$(BIN)/python notebooks/studies/05_stability.py
+	$(BIN)/python -m lotteryhelpers.studies
 	$(BIN)/python notebooks/studies/06_rounds.py
-	$(BIN)/python notebooks/studies/07_masks.py
-	$(BIN)/python notebooks/studies/07_supermasks.py
-	$(BIN)/python notebooks/studies/08_when.py
-	$(BIN)/python notebooks/studies/08_data.py
-	$(BIN)/python notebooks/studies/08_transfer.py
-	$(BIN)/python notebooks/studies/08_frontier.py
-	$(BIN)/python notebooks/studies/08_costs.py
-	$(BIN)/python notebooks/studies/09_gradients.py
-	$(BIN)/python notebooks/studies/09_seconds.py
-	$(BIN)/python notebooks/studies/09_curves.py
 
 # Made again only when the requirements change; an installation that broke off leaves no such file.
 .venv/installed: pyproject.toml

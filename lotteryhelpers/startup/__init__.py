@@ -1,1 +1,1 @@
-"""What a session starts with: TensorFlow comes in quietly, the data are found, a missing name is explained."""
+"""What a session starts with: a quiet TensorFlow, the data where they are, a missing name explained."""

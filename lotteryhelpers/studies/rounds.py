@@ -34,8 +34,9 @@ import time
 
 import numpy as np
 from lotteryhelpers.studies.engine import gather, kept
+from lotteryhelpers.studies.shared import start_of
 
-from lotteryhelpers.bayesian import draw_initial, train_bayesian
+from lotteryhelpers.bayesian import train_bayesian
 from lotteryhelpers.criteria import CRITERIA
 from lotteryhelpers.data import Split
 from lotteryhelpers.masks import keep_counts
@@ -72,7 +73,7 @@ TABLES = {"06_rounds": ["kind", "seed", "round"]}
 
 
 def rows(dataset, seeds, *, lengths, kinds, loops, clocks, client=None):
-    """Yield a row a ticket: iterative, with new weights, ``kinds``, the Bayesian ``loops``, the ``clocks``."""
+    """Yield a row a ticket: iterative, with new weights, ``kinds``, the Bayesian ``loops``, ``clocks``."""
     calls = [(control, s, lengths, kind) for s in seeds for kind in kinds]
     calls += [(iterative, s, lengths) for s in seeds] + [(loop, s, lengths, c) for s in seeds for c in loops]
     calls += [(clock, s, lengths, images) for s in seeds for images in ("last", "test", "first") if clocks]
@@ -83,10 +84,9 @@ class Trial:
     """One seed on one data set: its start, its counts, its trainings."""
 
     def __init__(self, dataset, seed, lengths):
-        """``lengths``: of tickets, of those on a clock, of posteriors and of a dense network at their cost."""
+        """``lengths``: of tickets, of those on a clock, of posteriors, of a dense network at their cost."""
         self.dataset, self.seed, self.lengths = dataset, seed, lengths
-        sizes = (dataset.train.images.shape[1], 300, 100, dataset.num_classes)
-        self.start = draw_initial(sizes, seed, "glorot")
+        self.start = start_of(dataset, seed)
 
     def counts(self, number):
         """How many weights of each layer so many rounds leave."""

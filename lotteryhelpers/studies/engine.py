@@ -1,0 +1,130 @@
+"""How a study runs: its rows one by one, here or on a cluster, and kept; and how its tables are written."""
+
+import functools
+import importlib.metadata
+import inspect
+import json
+import pathlib
+import platform
+import sys
+import time
+
+import pandas as pd
+
+from lotteryhelpers.storage import cache_folder, keep_if_possible, key_of, replacing
+from lotteryhelpers.sweeps.cluster import on_one_thread
+
+PACKAGES = ("lotteryhelpers", "tensorflow", "tf-keras", "tensorflow-probability", "numpy")
+
+
+def gather(dataset, calls, client=None):
+    """Yield the rows of many calls, as they come; those of a call that ended before are read, not made.
+
+    A call is ``(function, *arguments)``, and ``function(dataset, *arguments)`` yields rows, dicts that share
+    what it trains. On a ``distributed.Client`` a call is a task, tried again where it fails; without one the
+    rows are made here, one by one, when they are asked for.
+    """
+    if client is None:
+        for call in calls:
+            yield from _resumed(dataset, *call)
+        return
+    from distributed import as_completed  # here: it takes a second
+
+    there = client.scatter(dataset, broadcast=True, hash=False)
+    tasks = [client.submit(_in_a_worker, there, *call, pure=False, retries=2) for call in calls]
+    try:
+        for task in as_completed(tasks):
+            yield from task.result()
+    finally:  # where the caller stops, nothing trains on unseen
+        client.cancel(tasks)
+
+
+def _in_a_worker(dataset, *call):
+    on_one_thread()
+    return list(_resumed(dataset, *call))
+
+
+def _resumed(dataset, function, *arguments):
+    path = _path(dataset, function, {"call": function.__name__, "arguments": arguments})
+    rows = _read(path)
+    if rows is not None:
+        yield from rows
+        return
+    rows = []
+    for row in function(dataset, *arguments):
+        rows.append(row)
+        yield row
+    _keep(path, rows)
+
+
+def kept(dataset, key, make):
+    """``make()``, what JSON can hold but not None, or what it gave before: an interrupted call goes on.
+
+    ``key`` is a dict of all that the result depends on beside the contents of the dataset and the texts of
+    the package, of ``shared.py`` and of the study that ``make`` is a function of.
+    """
+    path = _path(dataset, make, key)
+    value = _read(path)
+    if value is None:
+        value = make()
+        _keep(path, value)
+    return value
+
+
+def _path(dataset, function, key):
+    names = function.__module__, "lotteryhelpers.studies.shared"
+    texts = [inspect.getsource(sys.modules[name]) for name in names]
+    return cache_folder() / "studies" / f"{key_of(key=key, data=dataset.fingerprint, texts=texts)}.json"
+
+
+def _read(path):
+    try:
+        return json.loads(path.read_text())
+    except OSError:  # none yet, or none that may be read
+        return None
+    except ValueError as error:
+        print(f"A kept result is thrown away and made again: {path} is damaged ({error}).")
+
+
+def _keep(path, value):
+    keep_if_possible(functools.partial(_put, text=json.dumps(value)), path)
+
+
+def _put(path, text):
+    with replacing(path) as part:
+        part.write_text(text)
+
+
+def results_folder():
+    """``notebooks/results`` of this checkout; a FileNotFoundError where there is only the package."""
+    home = pathlib.Path(__file__).parents[2]
+    if not (home / "notebooks").is_dir():
+        raise FileNotFoundError(f"{home} is no checkout of the repository, and studies are written into its "
+                                "notebooks/results; clone it and install that, pip install -e")  # fmt: skip
+    return home / "notebooks" / "results"
+
+
+def plain(sizes):
+    """A study's sizes as JSON holds them: configurations as dicts, ranges as lists, keys as text."""
+    return json.loads(json.dumps(sizes, default=lambda v: [*v] if isinstance(v, range) else vars(v)))
+
+
+def write(study, table, rows, dataset, began, cores):
+    """Write a table of a study's module as CSV and, as JSON, how it was made and what it cost.
+
+    The longest row has all columns. ``began`` is a ``time.time()``; of a study that was interrupted,
+    ``minutes`` are the last call's, and ``core_minutes`` at least what its rows say that they took.
+    """
+    frame = pd.DataFrame(rows, columns=list(max(rows, key=len))).sort_values(study.TABLES[table].split())
+    minutes, told = (time.time() - began) / 60, float(frame.get("seconds", pd.Series(0)).sum()) / 60
+    about = {
+        "command": f"python -m lotteryhelpers.studies {study.__name__.rpartition('.')[2]}",
+        "rows": len(frame), "minutes": round(minutes, 1), "cores": cores,
+        "core_minutes": round(max(minutes * cores, told), 1), "python": platform.python_version(),
+        "versions": {package: importlib.metadata.version(package) for package in PACKAGES},
+        "dataset": dataset.name, "data": dataset.fingerprint, "configuration": plain(study.STORED),
+    }  # fmt: skip
+    with replacing(results_folder() / f"{table}.csv") as part:
+        frame.to_csv(part, index=False, float_format="%.6g")
+    _put(results_folder() / f"{table}.json", json.dumps(about, indent=1) + "\n")
+    return about

@@ -1,0 +1,178 @@
+"""Tickets that pay (notebook 08).
+
+Accuracy against the multiply-adds of everything: finding the mask and training with it. The opponent is the
+dense network at every shorter budget, its learning rate chosen on validation for each. Tickets are trained
+compact, from the same Glorot start, at one of three rates. ``products`` counts what is computed: the compact
+network's multiplications, its pruned weights too. ``products_kept`` counts those of kept weights alone, as a
+machine that skips zeros would have it.
+
+The pilot (two seeds, validation images) trains the posterior finders' tickets in all ``shapes``. Its end-of-
+budget accuracies wavered by a quarter of a point from one budget to the next, so the rule was changed after
+it, and before any other run: accuracy within a budget is that of the snapshot with the best validation
+accuracy so far, for the dense network too (the whole budget is paid); and the rate and the posterior finder
+of each finalist are those of best mean validation accuracy over all budgets from three epochs on. The
+finalists' shapes are tried with finders that train no posterior as well, each at its own best rate. The two
+shapes furthest behind in the pilot are no finalists. (The pilot's test accuracies had been looked at
+too by then.)
+
+Twelve fresh seeds then train all finalists. Points are chosen by their validation accuracy, in the
+notebook: "cheapest", the posterior ticket of least total cost whose validation accuracy is at most 0.05
+points below that of the reference, the dense network's ten epochs; "best", the most accurate one that costs
+less than the reference; "sparse", as "cheapest" but by products_kept. Test images decide: a ticket pays if
+it costs less than the reference and the whole 95% interval of its paired difference is above -0.1 points.
+Beside them: iterative magnitude pruning in seven rounds of an epoch, and learned supermasks.
+
+Expected before the pilot: no unit-wise ticket reaches the reference within 0.1 points; a sparse one does at
+about its price; magnitude at equal cost does as well as the posterior; dense training at half the budget is
+hard to beat.
+"""
+
+import itertools
+import re
+
+import numpy as np
+import pandas as pd
+
+import lotteryhelpers as lh
+from lotteryhelpers.studies.engine import gather
+from lotteryhelpers.studies.shared import start_of, subset
+
+TABLES = dict.fromkeys(("08_pilot", "08_frontier"), "finder shape rate seed epochs")
+STORED = {
+    "pilot_seeds": range(400, 402), "seeds": range(410, 422),
+    "budgets": (0.25, 0.5, 1, 2, 3, 4, 5, 6, 8, 10, 15, 20), "batch": 128,  # budgets: epochs
+    "dense_rates": (6e-4, 1.2e-3, 2.4e-3, 4.8e-3), "rates": (1.2e-3, 2.4e-3, 4.8e-3),
+    # posteriors: estimator, images, epochs, batch size
+    "finders": (("flipout", 3_000, 3, 128), ("local", 12_800, 1, 128), ("local", 51_200, 1, 512),
+                ("flipout", 55_000, 1, 128)),
+    # inputs and hidden units to keep, and the density of what is kept in the weights of the whole network
+    "finalists": ("20% of the weights", "500-300-100, 20% of the weights", "500-300-100", "500-200-100",
+                  "400-150-50"),
+    "other_shapes": ("5% of the weights", "400-200-100, 10% of the weights"),
+    "round_epochs": 1, "supermask_epochs": (3, 12),
+}  # fmt: skip
+LIVE = {
+    "pilot_seeds": (400,), "seeds": range(410, 413), "budgets": (2, 5, 10, 20, 40), "batch": 64,
+    "dense_rates": (3e-3,), "rates": (3e-3,), "finders": (("flipout", 300, 10, 60),),
+    "finalists": ("20% of the weights", "40-100-50"), "other_shapes": (), "round_epochs": 5,
+    "supermask_epochs": (12,),
+}  # fmt: skip
+
+
+def rows(dataset, pilot_seeds, seeds, budgets, batch, dense_rates, rates, finders, finalists, other_shapes,
+         round_epochs, supermask_epochs, table="08_frontier", client=None):  # fmt: skip
+    """Yield a row a budget of a training; the pilot, which decides on the rest, is made for both tables."""
+    # A dense finder has three times the epochs: about the same seconds as the posterior it stands beside.
+    rivals = {str(f): ("dense", f[1], 3 * f[2], f[3]) for f in finders}
+    named = {str(f): f for f in (*finders, *rivals.values())}
+
+    def made(seeds, chosen):
+        calls = [(training, s, named.get(finder, finder), shape, rate, budgets, batch)
+                 for s in seeds for finder, shape, rate in sorted(chosen)]  # fmt: skip
+        return gather(dataset, calls, client)
+
+    def piloted(chosen):
+        for row in made(pilot_seeds, chosen):
+            pilot.append(row)
+            if table == "08_pilot":
+                yield row
+
+    pilot, dense = [], {("dense", "whole", rate) for rate in dense_rates}
+    yield from piloted(dense | {*itertools.product(map(str, finders), (*finalists, *other_shapes), rates)})
+    final = {(finder, shape) for finder, shape, _ in best(pilot, "shape") if shape in finalists}
+    others = {(other, shape) for finder, shape in final for other in (str(rivals[finder]), "none")}
+    others |= {("snip", finalists[0]), (f"IMP, 7 x {round_epochs} epochs", "21% of the weights")}
+    yield from piloted({(*one, rate) for one in others for rate in rates})
+    if table == "08_frontier":
+        tickets = {one for one in best(pilot, ["finder", "shape"]) if one[:2] in final | others}
+        learned = {(f"supermask, {epochs} epochs", "learned", 0.1) for epochs in supermask_epochs}
+        yield from made(seeds, dense | tickets | learned)
+
+
+def best(rows, by):
+    """(finder, shape, rate) of best validation accuracy from three epochs on, one for each of ``by``."""
+    table, one = pd.DataFrame(rows), ["finder", "shape", "rate"]
+    late = table[table.epochs >= 3].groupby(one, as_index=False).validation_accuracy.mean()
+    return late.loc[late.groupby(by).validation_accuracy.idxmax(), one].itertuples(index=False, name=None)
+
+
+def products(weights):
+    """Multiply-adds a training image: forward, the weights' gradient, the activations' but the first's.
+
+    ``weights`` holds a number a layer.
+    """
+    return float(3 * sum(weights) - weights[0])
+
+
+def found(dataset, seed, finder, shape, batch):
+    """Masks and the multiply-adds of finding them; a learned supermask's row in place of its masks."""
+    start, images = start_of(dataset, seed), len(dataset.train.labels)
+    whole, an_epoch = products([m.size for m in start.means]), images // batch * batch
+    if finder == "dense":
+        return None, 0.0
+    if shape == "learned":  # rescaled; finding is all there is
+        config = lh.TrainConfig(int(finder.split()[1]), batch, 0.1, seed)
+        run = lh.train_supermask(dataset, start, config, rescale=True)
+        cost = config.epochs * an_epoch * whole
+        return {
+            "epochs": 0, "steps": 0, "finding": cost, "weights": int(sum(m.sum() for m in run.masks)),
+            "products": cost, "products_kept": cost, "test_accuracy": run.test_accuracy,
+            "validation_accuracy": float(run.history.validation_accuracy.iloc[-1]),
+        }, cost  # fmt: skip
+    if shape == "21% of the weights":
+        config = lh.TrainConfig(int(finder.split()[3]), batch, seed=seed)
+        rounds = lh.iterative_magnitude_pruning(dataset, start, config, rounds=6)
+        masks = lh.prune(rounds[-1].masks, lh.CRITERIA["magnitude"](rounds[-1].ticket), 0.2)
+        return masks, 7 * config.epochs * an_epoch * whole
+    if finder == "none":  # no training: the pixels that vary most, the first units, any weight
+        rng, seen = np.random.default_rng([seed, 8]), 0
+        chance = [1e-6 * rng.random(m.shape) for m in start.means]
+        scores = dataset.train.images.std(axis=0)[:, None] + chance[0], *chance[1:]
+    elif finder == "snip":
+        run, seen = lh.BayesianRun(start, start, {}, None), images
+        scores = lh.CRITERIA["snip"](run, dataset=dataset)
+    else:
+        kind, count, epochs, size = finder
+        few, config = subset(dataset, count, seed), lh.TrainConfig(epochs, size, seed=seed)
+        seen = epochs * (count // size) * size * (1 if kind == "dense" else 2)
+        if kind == "dense":
+            scores = lh.CRITERIA["magnitude"](lh.train_ticket(few, start, None, config))
+        else:
+            run = lh.train_bayesian(few, config, initial=start, estimator=kind)
+            scores = lh.CRITERIA["snr"](run)
+    return masks_of(scores, shape), seen * whole
+
+
+def masks_of(scores, shape):
+    """What the shape's name says: units first, then the best weights between them."""
+    units, share = re.match(r"(\d+)-(\d+)-(\d+)", shape), re.search(r"(\d+)%", shape)
+    masks = [np.ones(s.shape, bool) for s in scores]
+    if units:
+        masks = lh.keep_units(scores, tuple(map(int, units.groups())))
+    if share:
+        scores = [np.where(m, s, -np.inf) for m, s in zip(masks, scores, strict=True)]
+        masks = [m & k for m, k in zip(masks, lh.keep_fraction(scores, int(share[1]) / 100), strict=True)]
+    return masks
+
+
+def training(dataset, seed, finder, shape, rate, budgets, batch):
+    """A row for each length of a training: what it would have given, had it ended there."""
+    named = {"seed": seed, "finder": str(finder), "shape": shape, "rate": rate}
+    masks, finding = found(dataset, seed, finder, shape, batch)
+    if shape == "learned":
+        yield named | masks
+        return
+    config, an_epoch = lh.TrainConfig(budgets[-1], batch, rate, seed), len(dataset.train.labels) // batch
+    run = lh.train_ticket(dataset, start_of(dataset, seed), masks, config, compact=finder != "dense",
+                          snapshots=budgets)  # fmt: skip
+    sizes = lh.compact(run.initial.means, run.initial.biases, run.masks, for_training=True).sizes
+    whole, left = [a * b for a, b in itertools.pairwise(sizes)], [int(m.sum()) for m in run.masks]
+    for epoch, there in run.snapshots.items():
+        steps, right = round(epoch * an_epoch), {}
+        for split in ("validation", "test"):
+            right[f"{split}_accuracy"] = lh.accuracy(there.means, there.biases, getattr(dataset, split))
+        yield named | {
+            "epochs": epoch, "steps": steps, "finding": finding, "inputs": sizes[0], "units_1": sizes[1],
+            "units_2": sizes[2], "weights": sum(left), "products": finding + steps * batch * products(whole),
+            "products_kept": finding + steps * batch * products(left),
+        } | right  # fmt: skip

@@ -1,0 +1,78 @@
+"""What several studies do alike: starts, trainings that masks come from, subsets, tickets and controls."""
+
+import dataclasses
+import time
+
+import numpy as np
+
+import lotteryhelpers as lh
+from lotteryhelpers.studies.engine import kept
+
+
+def start_of(dataset, seed, initializer="glorot"):
+    """The start of a trial, with 300 and 100 hidden units."""
+    return lh.draw_initial((dataset.train.images.shape[1], 300, 100, dataset.num_classes), seed, initializer)
+
+
+def trained(dataset, start, source, config, **options):
+    """The training that masks come from: of the ``"dense"`` network, or of any other source's posterior."""
+    if source == "dense":
+        return lh.train_ticket(dataset, start, None, config, **options)
+    return lh.load_or_train_bayesian(dataset, config, initial=start, **options)
+
+
+def at(run, snapshot):
+    """The run as if it had ended with this snapshot: what criteria read."""
+    if isinstance(run, lh.TicketRun):
+        return dataclasses.replace(run, weights=snapshot.means, biases=snapshot.biases)
+    return dataclasses.replace(run, final=snapshot)
+
+
+def subset(dataset, images, seed):
+    """The dataset with the training images of ``load_dataset(..., num_train=images, seed=seed)``."""
+    train, count = dataset.train, len(dataset.train.labels)
+    if images > count:
+        raise ValueError(f"images={images!r} is above the {count:,} training images of {dataset.name}")
+    chosen = np.sort(np.random.default_rng([seed, count]).permutation(count)[:images])
+    return dataclasses.replace(dataset, train=type(train)(train.images[chosen], train.labels[chosen]))
+
+
+def ticket(dataset, start, masks, config, frozen=None, best_step=False):
+    """Train a ticket, or read its row: two accuracies, and how long its training was in steps and seconds.
+
+    ``best_step`` asks for the step of least validation loss too.
+    """
+
+    def make():
+        began = time.time()
+        run = lh.train_ticket(dataset, start, masks, config, frozen=frozen)
+        accuracies = {n: getattr(run, n) for n in ("test_accuracy_at_best", "test_accuracy")}
+        length = {"steps": int(run.history.step.iloc[-1]), "seconds": time.time() - began}
+        return {"early_stopping_step": int(run.best_step)} | accuracies | length
+
+    key = {"start": [start.means, start.biases], "masks": masks, "config": config, "frozen": frozen}
+    row = kept(dataset, key, make)
+    return row if best_step else {k: v for k, v in row.items() if k != "early_stopping_step"}
+
+
+def controls(dataset, named, densities, config, **options):
+    """Yield rows of the dense network and of a random mask a density, which seed and density decide alone.
+
+    ``named`` is how a row begins, ``options`` are ``keep_fraction``'s.
+    """
+    start = start_of(dataset, config.seed)
+    for density in (1.0, *densities):
+        rng = np.random.default_rng([config.seed, round(1e6 * density)])
+        scores = [rng.random(m.shape) for m in start.means]
+        masks = lh.keep_fraction(scores, density, **options) if density < 1 else None
+        what = {"criterion": "random" if density < 1 else "dense network", "density": density}
+        yield named | what | ticket(dataset, start, masks, config)
+
+
+def swept(dataset, specs, bayesian, ticket, client):
+    """Yield a sweep's rows, with the steps of a ticket's training; None is the notebooks' configuration."""
+    usual = lh.recipe(dataset)
+    recipe = lh.Recipe(bayesian or usual.bayesian, ticket or usual.ticket, ())
+    steps = recipe.ticket.epochs * (len(dataset.train.labels) // recipe.ticket.batch_size)
+    for row in lh.sweep(dataset, specs, recipe, client=client).to_dict("records"):
+        yield row | {"steps": steps}
