@@ -103,24 +103,27 @@ def first_rows(scores, count):
     return (np.arange(scores.size) < count).reshape(scores.shape)
 
 
+def sign_of(low, high, margin):
+    if low > 0:
+        return "better" if low >= margin else "ahead"
+    return "not decided" if high >= 0 else "worse" if high <= -margin else "behind"
+
+
 def verdict(d, margin, low=None, high=None):
     interval = lh.paired_interval(d, np.zeros(len(d)))
     low, high = interval.low if low is None else low, interval.high if high is None else high
-    if -margin < low and high < margin:
-        return "as good"
-    return "better" if low > 0 else "worse" if high < 0 else "not decided"
+    return "as good" if -margin < low and high < margin else sign_of(low, high, margin)
 
 
 def signs_first(d, margin):
     interval = lh.paired_interval(d, np.zeros(len(d)))
-    if interval.low > 0:
-        return "better"
-    return "worse" if interval.high < 0 else verdict(d, margin)
+    sign = sign_of(interval.low, interval.high, margin)
+    return verdict(d, margin) if sign == "not decided" else sign
 
 
 def not_significant(d, margin):
     interval = lh.paired_interval(d, np.zeros(len(d)))
-    return "better" if interval.low > 0 else "worse" if interval.high < 0 else "as good"
+    return sign_of(interval.low, interval.high, margin).replace("not decided", "as good")
 
 
 def deviation_for_error(d, margin):
@@ -210,13 +213,6 @@ def not_random(*_):
     return np.random.default_rng()
 
 
-def beyond_the_margin(d, margin):
-    interval = lh.paired_interval(d, np.zeros(len(d)))
-    if -margin < interval.low and interval.high < margin:
-        return "as good"
-    return "better" if interval.low > margin else "worse" if interval.high < -margin else "not decided"
-
-
 def cut(trained, mask, number):
     """The mask after pruning this many."""
     left = np.where(mask, abs(trained), np.inf).ravel().argsort()[number:]
@@ -276,7 +272,7 @@ WRONG = {
     ],
     "check_verdict": [
         (lambda d, margin: verdict(d, margin).replace("worse", "not decided"), "never says worse"),
-        (lambda d, margin: beyond_the_margin(d, margin), "needn't leave the margin"),
+        (lambda d, margin: verdict(d, margin).replace("ahead", "better").replace("behind", "worse"), "beyond the margin"),
         (not_significant, "any interval around zero"),
         (signs_first, "before the margin"),
         (lambda d, margin: verdict(d, margin, np.mean(d), np.mean(d)), "only the mean"),

@@ -5,8 +5,8 @@ one by one: with the sizes ``STORED`` on MNIST they are the tables in ``notebook
 they take a reader's minutes on any dataset. ``TABLES`` says what the tables are called and sorted by.
 """
 
-#: In the notebooks' order; "rounds", of notebook 06, comes after "stability".
+#: In the notebooks' order.
 STUDIES = (
-    "criteria", "priors", "magnitude", "stability", "masks", "supermasks", "when", "frugal", "transfer",
-    "frontier", "costs", "gradients", "seconds", "curves",
+    "criteria", "priors", "magnitude", "stability", "rounds", "masks", "supermasks", "when", "frugal",
+    "transfer", "frontier", "costs", "gradients", "seconds", "curves",
 )  # fmt: skip

@@ -33,8 +33,6 @@ import dataclasses
 import time
 
 import numpy as np
-from lotteryhelpers.studies.engine import gather, kept
-from lotteryhelpers.studies.shared import start_of
 
 from lotteryhelpers.bayesian import train_bayesian
 from lotteryhelpers.criteria import CRITERIA
@@ -42,6 +40,8 @@ from lotteryhelpers.data import Split
 from lotteryhelpers.masks import keep_counts
 from lotteryhelpers.papers.pruning import prune, restart
 from lotteryhelpers.posterior import Posterior
+from lotteryhelpers.studies.engine import gather, kept
+from lotteryhelpers.studies.shared import start_of
 from lotteryhelpers.tickets import train_ticket
 from lotteryhelpers.training import TrainConfig
 

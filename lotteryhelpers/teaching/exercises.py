@@ -79,20 +79,20 @@ def check_few_inputs(few_inputs):
         "its scores are no higher than chance's": some(lambda m, s, n: s[m].mean() < 1.1 * s.mean())})
 
 def check_verdict(verdict):
-    """``verdict(differences, margin)``: [seeds] and a number to as good, better, worse or not decided."""
-    sets = [[1, 3, 2, 2.0], [0.1, 0.2, 0.15], [-1, -3, -2, -2.0], [1, -1, 0.1], [0.1, -0.1, 0],
-            [0.2, 0.5, 0.9, 0.4], [-0.2, -0.5, -0.9, -0.4]]
-    def words(d, margin, wide=1.0, sign_first=False, zero=False, beyond=0.0):
+    """``verdict(differences, margin)``: [seeds] and a number to one of ``Interval.verdict``'s six words."""
+    sets = [1, 3, 2, 2.0], [0.1, 0.2, 0.15], [1, -1, 0.1], [0.1, -0.1, 0], [0.2, 0.5, 0.9, 0.4]
+    def words(d, margin, wide=1.0, sign_first=False, zero=False, sure=False):
         i = paired_interval(d, np.zeros(len(d)))
         low, high = i.mean - wide * (i.mean - i.low), i.mean + wide * (i.high - i.mean)
         good = low <= 0 <= high if zero else -margin < low and high < margin
-        sign = "better" if low > beyond else "worse" if high < -beyond else ""
+        up, down = ("ahead", "better")[sure or low >= margin], ("behind", "worse")[sure or high <= -margin]
+        sign = up if low > 0 else down if high < 0 else ""
         return (sign_first and sign) or ("as good" if good else sign or "not decided")
-    return compare(verdict, [(np.array(d), 0.5) for d in sets], words, {
+    return compare(verdict, [(sign * np.array(d), 0.5) for d in sets for sign in (1, -1)], words, {
         "any interval around zero is called as good": lambda d, m: words(d, m, zero=True),
-        "better and worse are asked before the margin": lambda d, m: words(d, m, sign_first=True),
+        "the sign is asked before the margin": lambda d, m: words(d, m, sign_first=True),
         "only the mean is looked at, not its interval": lambda d, m: words(d, m, wide=0),
-        "an interval without zero is enough; it needn't leave the margin": lambda d, m: words(d, m, beyond=m),
+        "better and worse need all of the interval beyond the margin": lambda d, m: words(d, m, sure=True),
         "it never says worse": lambda d, m: words(d, m).replace("worse", "not decided"),
         "the deviation isn't divided by the root of n": lambda d, m: words(d, m, wide=len(d) ** 0.5)})
 
