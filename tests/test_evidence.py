@@ -402,6 +402,8 @@ def test_a_family_has_wider_intervals_at_each_reading_and_says_so():
         intervals = holm([TABLE.compare(a, b).pairs[column] for _, a, b, _ in CLAIMS])
         assert [row[reading].split(" **")[0] for row in family.rows] == [i.text("") for i in intervals]
         assert [row[reading] for row in family.rows] != [row[reading] for row in alone.rows]
+    more = claims_table([*claims_of(TABLE), TABLE.claim("none", {"criterion": "mine"}, DENSE, "better")], stored=False, family=True)
+    assert more.head == family.head and more.rows[:3] == family.rows  # what can't be compared is no part of it
 
 
 def test_a_bar_in_a_cell_does_not_end_it():

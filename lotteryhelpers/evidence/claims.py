@@ -61,7 +61,7 @@ def claims_table(claims, *, stored, margin=MARGIN, family=False):
         rows.append([sentence, *cells.values(), "; ".join(notes)])
     if stored and wrong:
         raise AssertionError("the table says otherwise:\n" + "\n".join(wrong))
-    corrected = f", a family of {len(rows)}, Holm" if family else ""
+    corrected = f", a family of {sum(not trouble for _, trouble in made)}, Holm" if family else ""
     return MarkdownTable([f"claim (points, margin {margin:g}{corrected})", *intervals, ""], rows)
 
 
