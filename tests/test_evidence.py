@@ -128,7 +128,7 @@ def family(seed):
 
 def test_an_interval_excludes_zero_exactly_if_holm_rejects():
     rejected = set()
-    for seed in range(24):  # a call of multipletests takes a quarter of a second
+    for seed in range(15):  # a call of multipletests takes a quarter of a second
         pairs = family(seed)
         p = [scipy.stats.ttest_rel(a, b).pvalue for a, b in pairs]
         by_holm = multipletests(p, alpha=0.05, method="holm")[0]
@@ -169,13 +169,13 @@ def test_holm_of_one_of_none_and_of_no_spread():
 LEVEL = {"dense": 0.98, "snr": 0.9845, "variance": 0.974, "random": 0.973}
 
 
-def rows_of(seeds=range(100, 105), steps=4290, **changed):
+def rows_of(seeds=range(100, 105)):
     """Made rows: each kind at its level, with the seed's own luck and a little of the run's."""
     rng, rows = np.random.default_rng(0), []
     for kind, density in [("dense", 1.0), *itertools.product(("snr", "variance", "random"), (0.5, 0.1 + 0.2, 0.05))]:
         for seed in seeds:
-            best = LEVEL[kind] + changed.get(kind, 0) + 0.001 * np.sin(seed) + rng.normal(0, 2e-4)
-            rows.append({"seed": seed, "criterion": kind, "density": density, "scope": "layer", "steps": steps,
+            best = LEVEL[kind] + 0.001 * np.sin(seed) + rng.normal(0, 2e-4)
+            rows.append({"seed": seed, "criterion": kind, "density": density, "scope": "layer", "steps": 4290,
                          "test_accuracy_at_best": best, "test_accuracy": best - (0.004 if kind == "snr" else 0),
                          "seconds": 2.0 + density, "error": ""})  # fmt: skip
     return pd.DataFrame(rows)
@@ -219,8 +219,8 @@ def test_compare_pairs_by_seed_at_both_readings():
     ({"criterion": "snr", "density": 0.4}, r"no row where snr, 40%: of density there is 0.5, 0.30000000000000004, 0.05$"),
     ({"criterion": "sn"}, "no row where sn: of criterion there is dense, snr, variance, random"),
     ({"kind": "snr"}, "no column 'kind': there are seed, criterion, density"),
-    ({"density": "0.3"}, "no row where 0.3|no row where 30%"),
-    ({"criterion": "snr"}, "seed 100 twice where snr: density, test_accuracy_at_best, test_accuracy, seconds vary"),
+    ({"density": "0.3"}, "no row where 0.3: of density there is 1.0, 0.5"),
+    ({"criterion": "snr"}, "seed 100 twice where snr, with other density, test_accuracy_at_best, test_accuracy, seconds$"),
 ])  # fmt: skip
 def test_a_look_up_that_finds_no_row_or_two_is_refused(where, message):
     with pytest.raises(ValueError, match=message):
@@ -238,7 +238,7 @@ def test_a_value_that_is_no_number_is_refused():
 
 
 def test_two_tables_joined_have_double_seeds():
-    with pytest.raises(ValueError, match="seed 100 twice where dense: nothing vary|seed 100 twice where dense"):
+    with pytest.raises(ValueError, match="seed 100 twice where dense, with other $"):
         Table(pd.concat([rows_of(), rows_of()])).values("test_accuracy", **DENSE)
 
 
@@ -383,7 +383,7 @@ def test_claims_made_in_a_loop_keep_their_own_rows():
 
 
 def test_two_words_are_for_two_readings():
-    with pytest.raises(ValueError, match="argument 2 is longer|argument 2 is shorter"):
+    with pytest.raises(ValueError, match="of 'three': one, or one each for .'at least loss', 'at the end'"):
         claims_table([TABLE.claim("three", SNR, DENSE, ("better", "as good", "worse"))], stored=False)
 
 
@@ -402,6 +402,8 @@ def test_a_family_has_wider_intervals_at_each_reading_and_says_so():
         intervals = holm([TABLE.compare(a, b).pairs[column] for _, a, b, _ in CLAIMS])
         assert [row[reading].split(" **")[0] for row in family.rows] == [i.text("") for i in intervals]
         assert [row[reading] for row in family.rows] != [row[reading] for row in alone.rows]
+    more = claims_table([*claims_of(TABLE), TABLE.claim("none", {"criterion": "mine"}, DENSE, "better")], stored=False, family=True)
+    assert more.head == family.head and more.rows[:3] == family.rows  # what can't be compared is no part of it
 
 
 def test_a_bar_in_a_cell_does_not_end_it():

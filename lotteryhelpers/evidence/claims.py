@@ -36,7 +36,7 @@ def claims_table(claims, *, stored, margin=MARGIN, family=False):
             comparison may be a function that makes it, asked late (see ``Table.claim``).
         stored: True under the stored settings: AssertionError names all words that are others. False under a
             reader's own: the table says what holds here, or why it can't be compared, and goes on.
-        family: True for claims found on the way: their intervals are Holm's, at each reading.
+        family: True for claims found on the way, not named before the run: Holm's intervals, at each reading.
     """
     made = [_make(comparison, stored) for _, comparison, _ in claims]
     intervals = {}
@@ -47,7 +47,9 @@ def claims_table(claims, *, stored, margin=MARGIN, family=False):
     for (sentence, _, claimed), (comparison, trouble) in zip(claims, made, strict=True):
         cells, words, notes = dict.fromkeys(intervals, ""), [], [trouble] if trouble else []
         claimed = [claimed] * len(comparison.pairs) if isinstance(claimed, str) else claimed
-        for reading, expected in zip(comparison.pairs, claimed, strict=not trouble):
+        if not trouble and len(claimed) != len(comparison.pairs):
+            raise ValueError(f"words={claimed} of {sentence!r}: one, or one each for {[*comparison.pairs]}")
+        for reading, expected in zip(comparison.pairs, claimed):  # noqa: B905 - none where there is trouble
             interval = next(intervals[reading])
             words.append(interval.verdict(margin))
             cells[reading] = f"{interval.text('')} **{words[-1]}**"
@@ -59,7 +61,7 @@ def claims_table(claims, *, stored, margin=MARGIN, family=False):
         rows.append([sentence, *cells.values(), "; ".join(notes)])
     if stored and wrong:
         raise AssertionError("the table says otherwise:\n" + "\n".join(wrong))
-    corrected = f", a family of {len(rows)}, Holm" if family else ""
+    corrected = f", a family of {sum(not trouble for _, trouble in made)}, Holm" if family else ""
     return MarkdownTable([f"claim (points, margin {margin:g}{corrected})", *intervals, ""], rows)
 
 

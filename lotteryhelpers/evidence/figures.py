@@ -64,10 +64,9 @@ def draw_arms(ax, table, column, arms, *, along="density", at=None, minus=None, 
         ax.axhspan(-MARGIN, MARGIN, color="#949494", alpha=0.25, lw=0, label=f"within {MARGIN} points")
         ax.axhline(0, color="black", lw=1)
     ax.set_ylim(ylim, auto=not ylim)
-    apart = minus or len({*steps.values()}) > 1
     for name, points in drawn.items():
-        label = line_of(name)["label"] + (f", {steps[name]}" if apart and steps[name] else "")
-        draw_points(ax, points, name, height=height, label=label)
+        length = f", {steps[name]}" if steps[name] and (minus or len({*steps.values()}) > 1) else ""
+        draw_points(ax, points, name, height=height, label=line_of(name)["label"] + length)
 
 
 def legend_below(fig):

@@ -18,8 +18,7 @@ class Interval:
 
     def text(self, unit=" points", digits=2):
         """Such as "+0.48 points (+0.41 to +0.54)"; ``unit`` stands behind the mean."""
-        mean, low, high = (f"{value:+,.{digits}f}" for value in (self.mean, self.low, self.high))
-        return f"{mean}{unit} ({low} to {high})"
+        return f"{self.mean:+,.{digits}f}{unit} ({self.low:+,.{digits}f} to {self.high:+,.{digits}f})"
 
     def verdict(self, margin):
         """What a difference with this interval shows, against a margin m > 0 chosen beforehand: one word.
@@ -64,7 +63,7 @@ def holm(pairs, confidence=0.95):
 
     With alpha = 1 - confidence, by p-value: rank 1, 2, ... gets the interval of 1 - alpha / (k - rank + 1)
     as long as that excludes zero; from the first that doesn't, all get Bonferroni's, 1 - alpha / k. So an
-    interval excludes zero exactly if Holm rejects. What was named before the run is no family.
+    interval excludes zero exactly if Holm rejects; for the margin, alpha is kept only nearly.
     """
     alpha = 1 - confidence
     found = [paired_interval(a, b, 1 - alpha / len(pairs)) for a, b in pairs]

@@ -33,8 +33,8 @@ class Table:
         numbers = pd.to_numeric(rows.column(column), errors="coerce").to_numpy(float, na_value=np.nan)
         found = pd.Series(numbers, pd.Index(rows.column("seed")), name=column)
         for seed in found.index[found.index.duplicated()]:
-            apart = rows.where(seed=seed).frame.nunique(dropna=False)
-            raise ValueError(f"seed {seed} twice where {_text(where)}: {_some(apart.index[apart > 1])} vary")
+            n = rows.where(seed=seed).frame.nunique(dropna=False)
+            raise ValueError(f"seed {seed} twice where {_text(where)}, with other {_some(n.index[n > 1])}")
         if bad := list(found.index[~np.isfinite(numbers)]):
             raise ValueError(f"{column} isn't a finite number for seeds {_some(bad)} where {_text(where)}")
         return found.sort_index() * (100 if "accuracy" in column else 1)
