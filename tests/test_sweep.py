@@ -18,7 +18,7 @@ from common import interruptible
 from distributed import Client, LocalCluster
 
 import lotteryhelpers as lh
-from lotteryhelpers.sweeps import runs
+from lotteryhelpers.sweeps.sweeping import COLUMNS, sweep_rows
 
 CONFIG = lh.TrainConfig(epochs=3, batch_size=64, learning_rate=3e-3)
 
@@ -137,7 +137,7 @@ def test_a_local_worker_that_dies_is_replaced_and_a_run_that_always_kills_is_nam
     assert os.path.exists(flag) and rows.error.tolist() == ["", ""]
     monkeypatch.setitem(lh.CRITERIA, "mine", lambda run, **_: os.kill(os.getpid(), signal.SIGKILL))
     rows = lh.sweep(digits, [lh.Spec(1, "mine", 0.2), lh.Spec(1, "snr", 0.5)], CONFIG, workers=1)
-    assert "lost 3 times" in rows.error[0] and rows.error[1] == ""
+    assert rows.error.tolist() == ["lost 2 times: its worker died each time", ""]
 
 
 def is_running(pid):
@@ -284,20 +284,71 @@ def test_a_worker_whose_tensorflow_has_many_threads_is_refused(digits):
     ],
 )
 def test_bad_arguments_are_named_before_anything_is_trained(arguments, message, digits, monkeypatch):
-    monkeypatch.setattr("lotteryhelpers.sweeps.sweeping._hand_out", lambda *a: pytest.fail("started"))
+    monkeypatch.setattr("lotteryhelpers.sweeps.sweeping.connected", lambda *a: pytest.fail("started"))
     with pytest.raises(ValueError, match=message):
         lh.sweep(digits, *arguments(digits))
     with pytest.raises(ValueError, match="workers=0"):
         lh.sweep(digits, specs(), CONFIG, workers=0)
 
 
-def test_a_failed_dense_training_fails_only_what_needs_it(digits, small_run, tmp_path, monkeypatch):
-    monkeypatch.setattr(runs, "_on_one_thread", lambda: None)  # this process has several already
-    config = lh.TrainConfig(1, batch_size=64)
-    asked = [
-        (lh.Spec(3, name, 0.5), lh.CRITERIA[name], tmp_path / name) for name in ("snr", "dense_magnitude")
-    ]
-    made = small_run, FloatingPointError("the loss is not finite")
-    rows = runs.make_rows(digits, lh.Recipe(config, config, ()), made, asked)
-    errors = {spec.criterion: row["error"] for spec, row in rows.items()}
-    assert errors == {"snr": "", "dense_magnitude": "FloatingPointError: the loss is not finite"}
+def test_a_failed_dense_training_fails_only_what_needs_it(digits, monkeypatch):
+    def diverges(dataset, config, run):
+        raise FloatingPointError("the loss is not finite")
+
+    monkeypatch.setattr("lotteryhelpers.sweeps.sweeping.make_dense", diverges)
+    three = [lh.Spec(3, name, 0.5) for name in ("snr", "dense_magnitude", "large_final")]
+    rows = lh.sweep(digits, three, lh.TrainConfig(1, batch_size=64), workers=1)
+    assert rows.error.tolist() == ["", "FloatingPointError: the loss is not finite", ""]
+
+
+def children():
+    """The processes that this one has started, with what they run."""
+    listed = subprocess.run(["ps", "-o", "pid=,args=", "--ppid", str(os.getpid())], capture_output=True, text=True)
+    return [line for line in listed.stdout.splitlines() if "spawn_main" in line]
+
+
+def test_rows_come_one_by_one_and_who_stops_early_leaves_no_worker(digits):
+    lh.sweep(digits, [lh.Spec(0, "snr", 0.5)], CONFIG, workers=1)
+    before, variables = children(), dict(os.environ)
+    rows = sweep_rows(digits, [lh.Spec(0, "snr", d) for d in (0.4, 0.3, 0.5, 0.4)], CONFIG, workers=1)
+    first = next(rows)
+    assert list(first) == COLUMNS and first["density"] == 0.5, "the kept one comes first, without a worker"
+    assert children() == before
+    assert next(rows)["density"] == 0.4 and len(children()) == len(before) + 1
+    rows.close()
+    assert children() == before and dict(os.environ) == variables
+
+
+UNGUARDED = """
+print("read once")
+import lotteryhelpers as lh
+constant = 1
+lh.CRITERIA["mine"] = lambda run, **_: [abs(m) + constant for m in run.final.means]
+specs = [lh.Spec(0, "mine", 0.5), lh.Spec(0, "snr", 0.5)]
+print(lh.sweep(lh.load_dataset("digits"), specs, lh.TrainConfig(2, 64), workers=2).error.tolist())
+"""
+
+
+def test_a_script_needs_no_guard_and_sees_nothing_of_the_workers(tmp_path):
+    (tmp_path / "script.py").write_text(UNGUARDED)
+    done = subprocess.run([sys.executable, "script.py"], capture_output=True, text=True, timeout=300, cwd=tmp_path,
+                          env=os.environ | {"TQDM_DISABLE": "1"})  # fmt: skip
+    assert (done.stdout, done.stderr) == ("read once\n['', '']\n", "")
+    assert {path.name for path in tmp_path.iterdir()} == {"script.py", "cache"}
+
+
+def test_a_worker_with_another_text_of_the_package_is_named_and_refused(digits, tmp_path):
+    home = pathlib.Path(lh.__file__).parent
+    shutil.copytree(home, tmp_path / "other" / home.name)
+    with open(tmp_path / "other" / home.name / "masks.py", "a") as file:
+        file.write("# another line\n")
+    with LocalCluster(n_workers=0, processes=True, dashboard_address=None) as cluster, Client(cluster) as client:
+        command = [sys.executable, "-m", "distributed.cli.dask_worker", cluster.scheduler_address, "--nthreads=1"]
+        worker = subprocess.Popen([*command, "--no-nanny", "--no-dashboard"], cwd=tmp_path, stderr=subprocess.PIPE,
+                                  env=os.environ | {"PYTHONPATH": str(tmp_path / "other")})  # fmt: skip
+        try:
+            with pytest.raises(RuntimeError, match=r"client has the worker tcp://[\d.:]+ with another lotteryhelpers"):
+                lh.sweep(digits, [lh.Spec(0, "snr", 0.5)], CONFIG, client=client)
+        finally:
+            worker.terminate()
+            worker.communicate(timeout=60)

@@ -9,6 +9,7 @@ from multiprocessing import spawn
 import tensorflow as tf
 
 from lotteryhelpers.startup.quiet import wake_xla
+from lotteryhelpers.storage import _maker as maker
 
 ENVIRONMENT = {"TF_NUM_INTRAOP_THREADS": "1", "CUDA_VISIBLE_DEVICES": "-1", "TQDM_DISABLE": "1"}
 
@@ -17,20 +18,32 @@ ENVIRONMENT = {"TF_NUM_INTRAOP_THREADS": "1", "CUDA_VISIBLE_DEVICES": "-1", "TQD
 def connected(client=None, workers=None):
     """A ``distributed.Client``: the reader's, or one of processes with one thread each, closed at the end.
 
-    Args:
-        client: the reader's own, given back as it is once it has a worker; None starts processes.
-        workers: how many; None is one for each core.
+    ``workers`` is how many processes; None is one a core. A RuntimeError names a worker of the reader's that
+    has another text of this package, or other versions.
     """
     if client is not None:
         client.wait_for_workers(1)  # a queue may take its time
+        for address, made_by in client.run(maker).items():
+            if made_by != maker():
+                raise RuntimeError(f"client has the worker {address} with another lotteryhelpers, TensorFlow "
+                                   f"or NumPy, {made_by}; install there what is here, {maker()}")  # fmt: skip
         yield client
         return
-    from dask.system import CPU_COUNT  # here: it takes a second, which only a sweep should cost
+    import dask.system  # here: it takes a second, which only a sweep should cost
     from distributed import Client, LocalCluster
 
-    workers = workers or CPU_COUNT
+    whole = spawn.get_preparation_data
+    of_nannies = {*dask.config.get("distributed.nanny.pre-spawn-environ"), "PYTHONHASHSEED"} - set(os.environ)
+
+    def without_main(name):
+        return {k: v for k, v in whole(name).items() if not (k.startswith("init_main") and "Dask" in name)}
+
     with contextlib.ExitStack() as ending:
-        ending.enter_context(_own_main_left_out())
+        # Workers get by value what they need of the reader's script: it isn't run again, and needs no guard.
+        ending.callback(setattr, spawn, "get_preparation_data", whole)
+        spawn.get_preparation_data = without_main
+        # Nannies set these for their workers, but in this process.
+        ending.callback(lambda: [os.environ.pop(name, None) for name in of_nannies])
         folder = ending.enter_context(tempfile.TemporaryDirectory(ignore_cleanup_errors=True))
         # Without a worker at first, so that an interruption while they start finds a cluster to close. No
         # limit of memory, because TensorFlow's 300 MB could pause a worker; no dashboard, and no log lines.
@@ -40,32 +53,9 @@ def connected(client=None, workers=None):
             scheduler_kwargs={"dashboard": False, "dashboard_address": "127.0.0.1:0", "allowed_failures": 1},
         ))  # fmt: skip
         client = ending.enter_context(Client(cluster, set_as_default=False))
-        cluster.scale(workers)
+        cluster.scale(workers := workers or dask.system.CPU_COUNT)
         client.wait_for_workers(workers, timeout=300)
         yield client
-
-
-@contextlib.contextmanager
-def _own_main_left_out():
-    """Let workers start without the reader's script: they get what they need by value.
-
-    A script then needs no ``if __name__ == "__main__"``, and what it takes to run isn't done in each worker.
-    Nannies also leave variables in the environment, meant for their workers, which are taken out again.
-    """
-    whole, before = spawn.get_preparation_data, set(os.environ)
-
-    def prepare(name):
-        data = whole(name)
-        is_worker = name.startswith("Dask Worker")
-        return {key: value for key, value in data.items() if not (is_worker and key.startswith("init_main"))}
-
-    spawn.get_preparation_data = prepare
-    try:
-        yield
-    finally:
-        spawn.get_preparation_data = whole
-        for name in set(os.environ) - before:
-            del os.environ[name]
 
 
 def on_one_thread():
