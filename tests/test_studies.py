@@ -35,10 +35,12 @@ TINY = {
                "steps": {"posterior": 4, "dense": 8}, "epochs": {"posterior": 2, "dense": 3}, "ticket": SHORT},
     "transfer": {"seeds": (7,), "pairs": (("0 to 4", "5 to 9"),), "densities": (0.2,),
                  "finding": {"posterior": LONG, "dense": LONG}, "ticket": SHORT},
-    "frontier": {"pilot_seeds": (6,), "seeds": (7,), "budgets": (1, 3), "batch": 64, "dense_rates": (3e-3,),
-                 "rates": (3e-3,), "finders": (("flipout", 120, 1, 60),), "finalists": ("20% of the weights",),
-                 "other_shapes": (), "round_epochs": 1, "supermask_epochs": (1,)},
-    "costs": {"seeds": (7,), "turns": 1, "epochs": 1, "batch": 64, "recipes": (("none", ("40-100-50",)),)},
+    "frontier": {"pilot_seeds": (6,), "seeds": (7,), "batch": 64, "budgets": (1, 2), "dense_rates": (3e-3,),
+                 "rates": (3e-3,), "finders": (("flipout", 120, 1, 60),), "shapes": ("20% of the weights",),
+                 "tickets": ((("dense", 120, 1, 60), "20% of the weights", 3e-3), ("none", "40-100-50", 3e-3),
+                             ("snip", "40-100-50, 20% of the weights", 3e-3), ("supermask, 1 epochs", "learned", 0.1),
+                             ("IMP, 7 x 1 epochs", "21% of the weights", 3e-3))},
+    "costs": {"seeds": (7,), "turns": 1, "epochs": 1, "batch": 64, "recipes": (("none", "40-100-50"),)},
     "gradients": {"seeds": (7,), "draws": {4: 4, 16: 4}, "bayesian": LONG},
     "seconds": {"seeds": (7,), "turns": 1, "steps": {32: 4}},
     "curves": {"seeds": (7,), "epochs": 2, "rates": {64: 3e-3}},
@@ -108,6 +110,26 @@ def test_what_was_written_before_a_run_stands_in_the_study():
         assert "Written down before the first run" in MODULES[name].__doc__, name
     assert "Expected before the pilot" in MODULES["frontier"].__doc__
     assert "Added when the first table was there" in frugal.__doc__
+
+
+def test_the_frontiers_tickets_are_those_that_the_rule_finds_in_the_stored_pilot():
+    """Of a shape the best posterior, of that, its rival and no finder the best rate, by validation from three epochs."""
+    by, stored = ["finder", "shape", "rate"], MODULES["frontier"].STORED
+    pilot = pd.read_csv(RESULTS / "08_pilot.csv")
+    means = pilot[pilot.epochs >= 3].groupby(by, as_index=False).validation_accuracy.mean()
+
+    def best(part, of):
+        return part.loc[part.groupby(of).validation_accuracy.idxmax(), by].itertuples(index=False, name=None)
+
+    posterior = {str(f): str(("dense", f[1], 3 * f[2], f[3])) for f in stored["finders"]}
+    ours = means[means.finder.isin(posterior)]
+    by_shape = {shape: finder for finder, shape, _ in best(ours, "shape")}
+    order = ours.groupby(by[:2]).validation_accuracy.max().groupby("shape").mean().sort_values()
+    final = set(by_shape) - set(order.index[:2])  # the two furthest behind, over the posteriors, are no finalists
+    pairs = {pair for s in final for pair in ((by_shape[s], s), (posterior[by_shape[s]], s), ("none", s))}
+    pairs |= {("snip", "20% of the weights"), ("IMP, 7 x 1 epochs", "21% of the weights")}
+    tickets = {(str(finder), shape, rate) for finder, shape, rate in stored["tickets"] if shape != "learned"}
+    assert {one for one in best(means, ["finder", "shape"]) if one[:2] in pairs} == tickets
 
 
 def test_rows_come_one_by_one_and_an_interruption_leaves_whole_files_and_loses_no_ticket(digits):
