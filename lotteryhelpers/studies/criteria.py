@@ -8,10 +8,8 @@ import lotteryhelpers as lh
 from lotteryhelpers.studies.shared import swept
 
 TABLES = {"05_criteria": "scope criterion density seed", "05_curves": "criterion density seed epoch"}
-STORED = {
-    "seeds": range(100, 105), "named_seeds": range(100, 110), "bayesian": lh.TrainConfig(15),
-    "ticket": lh.TrainConfig(10), "densities": (0.8, 0.5, 0.2, 0.1, 0.05, 0.02, 0.01),
-}  # fmt: skip
+STORED = {"seeds": range(100, 105), "named_seeds": range(100, 110), "bayesian": lh.TrainConfig(15),
+          "ticket": lh.TrainConfig(10), "densities": (0.8, 0.5, 0.2, 0.1, 0.05, 0.02, 0.01)}  # fmt: skip
 LIVE = {"seeds": range(100, 103), "named_seeds": range(100, 105), "densities": (0.5, 0.2, 0.05)}
 CRITERIA = {  # by scope
     "layer": ("variance", "snr", "magnitude", "dense_magnitude", "movement", "rms", "kl", "snip", "random",

@@ -31,69 +31,54 @@ import itertools
 import re
 
 import numpy as np
-import pandas as pd
 
 import lotteryhelpers as lh
 from lotteryhelpers.studies.engine import gather
 from lotteryhelpers.studies.shared import start_of, subset
 
 TABLES = dict.fromkeys(("08_pilot", "08_frontier"), "finder shape rate seed epochs")
+SHORT, LARGE, WHOLE = ("flipout", 3_000, 3, 128), ("local", 51_200, 1, 512), ("flipout", 55_000, 1, 128)
+SPARSE, UNITS = "20% of the weights", ("400-150-50", "500-200-100", "500-300-100")
 STORED = {
-    "pilot_seeds": range(400, 402), "seeds": range(410, 422),
-    "budgets": (0.25, 0.5, 1, 2, 3, 4, 5, 6, 8, 10, 15, 20), "batch": 128,  # budgets: epochs
+    "pilot_seeds": range(400, 402), "seeds": range(410, 422), "batch": 128,
+    "budgets": (0.25, 0.5, 1, 2, 3, 4, 5, 6, 8, 10, 15, 20),  # epochs
     "dense_rates": (6e-4, 1.2e-3, 2.4e-3, 4.8e-3), "rates": (1.2e-3, 2.4e-3, 4.8e-3),
-    # posteriors: estimator, images, epochs, batch size
-    "finders": (("flipout", 3_000, 3, 128), ("local", 12_800, 1, 128), ("local", 51_200, 1, 512),
-                ("flipout", 55_000, 1, 128)),
+    # the pilot's posteriors: estimator, images, epochs, batch size
+    "finders": (SHORT, ("local", 12_800, 1, 128), LARGE, WHOLE),
     # inputs and hidden units to keep, and the density of what is kept in the weights of the whole network
-    "finalists": ("20% of the weights", "500-300-100, 20% of the weights", "500-300-100", "500-200-100",
-                  "400-150-50"),
-    "other_shapes": ("5% of the weights", "400-200-100, 10% of the weights"),
-    "round_epochs": 1, "supermask_epochs": (3, 12),
+    "shapes": (SPARSE, f"500-300-100, {SPARSE}", *UNITS, "5% of the weights",
+               "400-200-100, 10% of the weights"),
+    # finder, shape, rate, as the pilot decided; a dense finder has three times the epochs of the posterior
+    # that it stands beside: about the same seconds
+    "tickets": (
+        (SHORT, UNITS[1], 1.2e-3), (("dense", 3_000, 9, 128), UNITS[1], 2.4e-3), ("none", UNITS[1], 1.2e-3),
+        (LARGE, UNITS[2], 2.4e-3), (("dense", 51_200, 3, 512), UNITS[2], 2.4e-3), ("none", UNITS[2], 1.2e-3),
+        (WHOLE, UNITS[0], 1.2e-3), (("dense", 55_000, 3, 128), UNITS[0], 4.8e-3), ("none", UNITS[0], 1.2e-3),
+        (WHOLE, SPARSE, 2.4e-3), (("dense", 55_000, 3, 128), SPARSE, 1.2e-3), ("none", SPARSE, 2.4e-3),
+        (WHOLE, f"500-300-100, {SPARSE}", 1.2e-3), ("none", f"500-300-100, {SPARSE}", 2.4e-3),
+        (("dense", 55_000, 3, 128), f"500-300-100, {SPARSE}", 1.2e-3), ("snip", SPARSE, 2.4e-3),
+        ("IMP, 7 x 1 epochs", "21% of the weights", 1.2e-3), ("supermask, 3 epochs", "learned", 0.1),
+        ("supermask, 12 epochs", "learned", 0.1),
+    ),
 }  # fmt: skip
 LIVE = {
-    "pilot_seeds": (400,), "seeds": range(410, 413), "budgets": (2, 5, 10, 20, 40), "batch": 64,
+    "pilot_seeds": (400,), "seeds": range(410, 413), "batch": 64, "budgets": (2, 5, 10, 20, 40),
     "dense_rates": (3e-3,), "rates": (3e-3,), "finders": (("flipout", 300, 10, 60),),
-    "finalists": ("20% of the weights", "40-100-50"), "other_shapes": (), "round_epochs": 5,
-    "supermask_epochs": (12,),
+    "shapes": ("40-100-50",),
+    "tickets": ((("flipout", 300, 10, 60), "40-100-50", 3e-3), (("dense", 300, 30, 60), "40-100-50", 3e-3),
+                ("none", "40-100-50", 3e-3), ("snip", SPARSE, 3e-3)),
 }  # fmt: skip
 
 
-def rows(dataset, pilot_seeds, seeds, budgets, batch, dense_rates, rates, finders, finalists, other_shapes,
-         round_epochs, supermask_epochs, table="08_frontier", client=None):  # fmt: skip
-    """Yield a row a budget of a training; the pilot, which decides on the rest, is made for both tables."""
-    # A dense finder has three times the epochs: about the same seconds as the posterior it stands beside.
-    rivals = {str(f): ("dense", f[1], 3 * f[2], f[3]) for f in finders}
-    named = {str(f): f for f in (*finders, *rivals.values())}
-
-    def made(seeds, chosen):
-        calls = [(training, s, named.get(finder, finder), shape, rate, budgets, batch)
-                 for s in seeds for finder, shape, rate in sorted(chosen)]  # fmt: skip
-        return gather(dataset, calls, client)
-
-    def piloted(chosen):
-        for row in made(pilot_seeds, chosen):
-            pilot.append(row)
-            if table == "08_pilot":
-                yield row
-
-    pilot, dense = [], {("dense", "whole", rate) for rate in dense_rates}
-    yield from piloted(dense | {*itertools.product(map(str, finders), (*finalists, *other_shapes), rates)})
-    final = {(finder, shape) for finder, shape, _ in best(pilot, "shape") if shape in finalists}
-    others = {(other, shape) for finder, shape in final for other in (str(rivals[finder]), "none")}
-    others |= {("snip", finalists[0]), (f"IMP, 7 x {round_epochs} epochs", "21% of the weights")}
-    yield from piloted({(*one, rate) for one in others for rate in rates})
-    if table == "08_frontier":
-        tickets = {one for one in best(pilot, ["finder", "shape"]) if one[:2] in final | others}
-        learned = {(f"supermask, {epochs} epochs", "learned", 0.1) for epochs in supermask_epochs}
-        yield from made(seeds, dense | tickets | learned)
-
-
-def best(rows, by):
-    """(finder, shape, rate) of best validation accuracy from three epochs on, one for each of ``by``."""
-    table, one = pd.DataFrame(rows), ["finder", "shape", "rate"]
-    late = table[table.epochs >= 3].groupby(one, as_index=False).validation_accuracy.mean()
-    return late.loc[late.groupby(by).validation_accuracy.idxmax(), one].itertuples(index=False, name=None)
+def rows(dataset, pilot_seeds, seeds, batch, budgets, dense_rates, rates, finders, shapes, tickets,
+         table="08_frontier", client=None):  # fmt: skip
+    """Yield a row a budget of each training."""
+    chosen, dense = tickets, [("dense", "whole", rate) for rate in dense_rates]
+    if table == "08_pilot":
+        pairs = [*itertools.product(finders, shapes), *(one[:2] for one in tickets if one[1] != "learned")]
+        seeds, chosen = pilot_seeds, [(*one, rate) for one in dict.fromkeys(pairs) for rate in rates]
+    calls = [(training, seed, *one, batch, budgets) for seed in seeds for one in (*dense, *chosen)]
+    return gather(dataset, calls, client)
 
 
 def products(weights):
@@ -155,7 +140,7 @@ def masks_of(scores, shape):
     return masks
 
 
-def training(dataset, seed, finder, shape, rate, budgets, batch):
+def training(dataset, seed, finder, shape, rate, batch, budgets):
     """A row for each length of a training: what it would have given, had it ended there."""
     named = {"seed": seed, "finder": str(finder), "shape": shape, "rate": rate}
     masks, finding = found(dataset, seed, finder, shape, batch)

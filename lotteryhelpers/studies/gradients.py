@@ -24,10 +24,8 @@ from lotteryhelpers.studies.engine import gather
 from lotteryhelpers.studies.shared import start_of
 
 TABLES = {"09_gradients": "state estimator batch seed"}
-STORED = {
-    "seeds": range(300, 305), "bayesian": lh.TrainConfig(15),
-    "draws": {1: 256, 4: 256, 16: 128, 64: 128, 256: 64, 1_024: 48, 4_096: 24},
-}  # fmt: skip
+STORED = {"seeds": range(300, 305), "bayesian": lh.TrainConfig(15),
+          "draws": {1: 256, 4: 256, 16: 128, 64: 128, 256: 64, 1_024: 48, 4_096: 24}}  # fmt: skip
 LIVE = {"seeds": (300,), "draws": {4: 200, 16: 200, 64: 200, 256: 200}}
 
 

@@ -7,6 +7,7 @@ import numpy as np
 
 import lotteryhelpers as lh
 from lotteryhelpers.studies.engine import kept
+from lotteryhelpers.sweeps.sweeping import sweep_rows
 
 
 def start_of(dataset, seed, initializer="glorot"):
@@ -74,5 +75,5 @@ def swept(dataset, specs, bayesian, ticket, client):
     usual = lh.recipe(dataset)
     recipe = lh.Recipe(bayesian or usual.bayesian, ticket or usual.ticket, ())
     steps = recipe.ticket.epochs * (len(dataset.train.labels) // recipe.ticket.batch_size)
-    for row in lh.sweep(dataset, specs, recipe, client=client).to_dict("records"):
+    for row in sweep_rows(dataset, specs, recipe, client=client):
         yield row | {"steps": steps}

@@ -1,0 +1,244 @@
+"""The studies: rows that look like the stored tables, here and on a cluster; resumed, listed, written."""
+
+import importlib
+import itertools
+import json
+import os
+import pathlib
+import subprocess
+import sys
+
+import pandas as pd
+import pytest
+from common import ROOT
+
+import lotteryhelpers as lh
+from lotteryhelpers.studies import STUDIES, __main__, curves, engine, frugal, when
+from lotteryhelpers.studies.shared import subset
+from lotteryhelpers.sweeps.cluster import connected
+
+RESULTS = ROOT / "notebooks" / "results"
+MODULES = {name: importlib.import_module(f"lotteryhelpers.studies.{name}") for name in STUDIES}
+TABLES = [(name, table) for name, module in MODULES.items() for table in module.TABLES]
+LONG, SHORT = lh.TrainConfig(2, 64, 3e-3), lh.TrainConfig(1, 64, 3e-3)
+BOTH = {"bayesian": LONG, "ticket": SHORT}
+TINY = {
+    "criteria": {"seeds": (7,), "named_seeds": (7,), "densities": (0.2,)} | BOTH,
+    "priors": {"seeds": (7,), "densities": (0.2,), "priors": (0.3,), "kl_weights": (1.0,)} | BOTH,
+    "magnitude": {"seeds": (7,), "densities": (0.2,)} | BOTH,
+    "stability": {"seeds": (7, 8), "densities": (0.2,), "bayesian": LONG},
+    "masks": {"seeds": (7,), "densities": (0.2,), "action_densities": (), "frozen_densities": (0.2,), "grid": (0.5,),
+              "lengths": (LONG,), "ticket": SHORT},
+    "supermasks": {"seeds": (7,), "config": lh.TrainConfig(2, 64, 0.1), "ticket": SHORT},
+    "when": {"seeds": (7,), "epochs": (0, 1), "densities": (0.2,), "ticket": SHORT},
+    "frugal": {"seeds": (7,), "images": (60,), "added_images": (60,), "densities": (0.2,), "batch": 60, "rate": 3e-3,
+               "steps": {"posterior": 4, "dense": 8}, "epochs": {"posterior": 2, "dense": 3}, "ticket": SHORT},
+    "transfer": {"seeds": (7,), "pairs": (("0 to 4", "5 to 9"),), "densities": (0.2,),
+                 "finding": {"posterior": LONG, "dense": LONG}, "ticket": SHORT},
+    "frontier": {"pilot_seeds": (6,), "seeds": (7,), "batch": 64, "budgets": (1, 2), "dense_rates": (3e-3,),
+                 "rates": (3e-3,), "finders": (("flipout", 120, 1, 60),), "shapes": ("20% of the weights",),
+                 "tickets": ((("dense", 120, 1, 60), "20% of the weights", 3e-3), ("none", "40-100-50", 3e-3),
+                             ("snip", "40-100-50, 20% of the weights", 3e-3), ("supermask, 1 epochs", "learned", 0.1),
+                             ("IMP, 7 x 1 epochs", "21% of the weights", 3e-3))},
+    "costs": {"seeds": (7,), "turns": 1, "epochs": 1, "batch": 64, "recipes": (("none", "40-100-50"),)},
+    "gradients": {"seeds": (7,), "draws": {4: 4, 16: 4}, "bayesian": LONG},
+    "seconds": {"seeds": (7,), "turns": 1, "steps": {32: 4}},
+    "curves": {"seeds": (7,), "epochs": 2, "rates": {64: 3e-3}},
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory):
+    """A Dask cluster of two processes, with a cache folder of its own."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("LOTTERYHELPERS_CACHE_DIR", str(tmp_path_factory.mktemp("workers")))
+        with connected(workers=2) as client:
+            yield client
+
+
+@pytest.fixture
+def checkout(tmp_path, monkeypatch):
+    """A folder that studies take for the checkout."""
+    (tmp_path / "notebooks" / "results").mkdir(parents=True)
+    monkeypatch.setattr(engine, "__file__", str(tmp_path / "lotteryhelpers" / "studies" / "engine.py"))
+    return tmp_path
+
+
+def kept_files():
+    return sorted(pathlib.Path(os.environ["LOTTERYHELPERS_CACHE_DIR"]).glob("studies/*"))
+
+
+def without_seconds(rows):
+    rows = [{k: v for k, v in row.items() if k != "seconds"} for row in rows]
+    return sorted(rows, key=json.dumps)
+
+
+@pytest.mark.parametrize(("name", "table"), TABLES, ids=[table for _, table in TABLES])
+def test_tiny_rows_on_digits_have_the_stored_tables_columns(name, table, digits, cluster):
+    options = {"table": table} if len(MODULES[name].TABLES) > 1 else {}
+    if name in ("criteria", "priors", "magnitude"):  # else a sweep starts its own processes
+        options["client"] = cluster
+    rows = list(MODULES[name].rows(digits, **TINY[name], **options))
+    stored = pd.read_csv(RESULTS / f"{table}.csv", keep_default_na=False)
+    assert list(max(rows, key=len)) == list(stored.columns)
+    assert all(set(row) <= set(stored.columns) for row in rows)
+    assert not any(row.get("error") for row in rows)
+    by = MODULES[name].TABLES[table].split()
+    assert not pd.DataFrame(rows).duplicated(by).any() and not stored.duplicated(by).any()
+    sizes = {key for key in TINY[name] if key not in ("bayesian", "ticket", "lengths")}
+    assert sizes <= MODULES[name].LIVE.keys() <= MODULES[name].STORED.keys() >= TINY[name].keys()
+
+
+@pytest.mark.parametrize(("name", "table"), TABLES, ids=[table for _, table in TABLES])
+def test_stored_tables_were_made_with_what_the_study_says_now(name, table):
+    about = json.loads((RESULTS / f"{table}.json").read_text())
+    assert about["configuration"] == engine.plain(MODULES[name].STORED)
+    assert about["command"] == f"python -m lotteryhelpers.studies {name}"
+    stored = pd.read_csv(RESULTS / f"{table}.csv", keep_default_na=False)
+    assert len(stored) == about["rows"]
+    assert not {"trial", "best_step", "test", "validation"} & set(stored)
+    if {"test_accuracy", "seed"} <= set(stored) and name != "curves":
+        assert (stored.steps.astype(int) >= 0).all()
+    if "seeds" in about["configuration"] and "seed" in stored:
+        named = about["configuration"].get("named_seeds" if name == "criteria" else "seeds")
+        named = about["configuration"]["pilot_seeds"] if table == "08_pilot" else named
+        assert set(stored.seed) <= set(named)
+
+
+def test_what_was_written_before_a_run_stands_in_the_study():
+    for name in ("masks", "when", "frugal", "transfer", "gradients", "curves"):
+        assert "Written down before the first run" in MODULES[name].__doc__, name
+    assert "Expected before the pilot" in MODULES["frontier"].__doc__
+    assert "Added when the first table was there" in frugal.__doc__
+
+
+def test_the_frontiers_tickets_are_those_that_the_rule_finds_in_the_stored_pilot():
+    """Of a shape the best posterior, of that, its rival and no finder the best rate, by validation from three epochs."""
+    by, stored = ["finder", "shape", "rate"], MODULES["frontier"].STORED
+    pilot = pd.read_csv(RESULTS / "08_pilot.csv")
+    means = pilot[pilot.epochs >= 3].groupby(by, as_index=False).validation_accuracy.mean()
+
+    def best(part, of):
+        return part.loc[part.groupby(of).validation_accuracy.idxmax(), by].itertuples(index=False, name=None)
+
+    posterior = {str(f): str(("dense", f[1], 3 * f[2], f[3])) for f in stored["finders"]}
+    ours = means[means.finder.isin(posterior)]
+    by_shape = {shape: finder for finder, shape, _ in best(ours, "shape")}
+    order = ours.groupby(by[:2]).validation_accuracy.max().groupby("shape").mean().sort_values()
+    final = set(by_shape) - set(order.index[:2])  # the two furthest behind, over the posteriors, are no finalists
+    pairs = {pair for s in final for pair in ((by_shape[s], s), (posterior[by_shape[s]], s), ("none", s))}
+    pairs |= {("snip", "20% of the weights"), ("IMP, 7 x 1 epochs", "21% of the weights")}
+    tickets = {(str(finder), shape, rate) for finder, shape, rate in stored["tickets"] if shape != "learned"}
+    assert {one for one in best(means, ["finder", "shape"]) if one[:2] in pairs} == tickets
+
+
+def test_rows_come_one_by_one_and_an_interruption_leaves_whole_files_and_loses_no_ticket(digits):
+    sizes = TINY["when"] | {"epochs": (0, 0.5, 1)}
+    first = list(itertools.islice(when.rows(digits, **sizes), 2))  # closed in the middle of a call
+    files = {path: path.stat().st_mtime_ns for path in kept_files()}
+    assert len(files) == 2 and all(json.loads(path.read_text()) for path in files)
+    rows = list(when.rows(digits, **sizes))
+    assert rows[:2] == first  # to the last bit, and their seconds too: they were read
+    assert {path: path.stat().st_mtime_ns for path in files} == files
+    whole = kept_files()
+    assert list(when.rows(digits, **sizes)) == rows and kept_files() == whole
+
+
+def test_a_call_is_made_once_a_changed_setting_too_and_a_damaged_file_again(digits, capsys):
+    made = []
+
+    def call(dataset, seed, config):
+        made.append((seed, config.epochs))
+        yield {"seed": seed, "epochs": config.epochs}
+
+    def rows(*settings):
+        return list(engine.gather(digits, [(call, *one) for one in settings]))
+
+    asked = [(1, LONG), (2, LONG), (1, SHORT), (1, LONG)]
+    assert rows(*asked) == rows(*asked) == [{"seed": s, "epochs": c.epochs} for s, c in asked]
+    assert made == [(1, 2), (2, 2), (1, 1)] and len(kept_files()) == 3
+    other = lh.load_dataset("digits", num_train=100)
+    assert list(engine.gather(other, [(call, 1, LONG)])) == [{"seed": 1, "epochs": 2}] and len(kept_files()) == 4
+    damaged = kept_files()[0]
+    damaged.write_text("[{")
+    made.clear()
+    for _ in range(2):
+        rows(*asked)
+        list(engine.gather(other, [(call, 1, LONG)]))
+    assert len(made) == 1 and json.loads(damaged.read_text()) and len(kept_files()) == 4
+    assert capsys.readouterr().out.count(f"{damaged} is damaged") == 1
+
+
+def test_another_text_of_the_study_makes_its_rows_again(digits, tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(tmp_path)
+    text = "def answer(dataset, asked):\n    yield {'asked': asked, 'answer': 41}\n"
+    (tmp_path / "a_study.py").write_text(text)
+    study = importlib.import_module("a_study")
+    monkeypatch.setitem(sys.modules, "a_study", study)  # and out of them at the end
+    assert list(engine.gather(digits, [(study.answer, 1)])) == [{"asked": 1, "answer": 41}]
+    (tmp_path / "a_study.py").write_text(text.replace("41", "42") + "# so that its size is another too\n")
+    study = importlib.reload(study)
+    for _ in range(2):
+        assert list(engine.gather(digits, [(study.answer, 1)])) == [{"asked": 1, "answer": 42}]
+    assert len(kept_files()) == 2
+
+
+HERE = """
+import json, sys, lotteryhelpers as lh
+from lotteryhelpers.studies import frugal
+sizes = dict(eval(sys.argv[1], {"TrainConfig": lh.TrainConfig}))
+print(json.dumps(list(frugal.rows(lh.load_dataset("digits"), **sizes))))
+"""
+
+
+def test_rows_made_here_and_on_a_cluster_are_the_same_to_the_last_bit(digits, cluster, tmp_path):
+    environment = os.environ | {"TF_NUM_INTRAOP_THREADS": "1", "TQDM_DISABLE": "1", "PYTHONPATH": str(ROOT)}
+    here = subprocess.run([sys.executable, "-c", HERE, repr(TINY["frugal"])], env=environment, cwd=tmp_path,
+                          capture_output=True, text=True, check=True)  # fmt: skip
+    rows = list(frugal.rows(digits, **TINY["frugal"], client=cluster))
+    assert without_seconds(rows) == without_seconds(json.loads(here.stdout.splitlines()[-1]))
+    again = list(frugal.rows(digits, **TINY["frugal"], client=cluster))
+    assert sorted(rows, key=json.dumps) == sorted(again, key=json.dumps)  # seconds too: nothing was made
+
+
+def test_a_run_writes_table_and_configuration(digits, cluster, checkout, monkeypatch, capsys):
+    monkeypatch.setattr(curves, "STORED", TINY["curves"])
+    listed = dict(line.split(maxsplit=3)[2:] for line in __main__.listing(checkout / "notebooks" / "results", MODULES))
+    assert listed["09_curves"] == "missing"
+    __main__.run(curves, digits, cluster)
+    assert "09_curves.csv: 6 rows" in capsys.readouterr().out
+    table = pd.read_csv(checkout / "notebooks" / "results" / "09_curves.csv")
+    about = json.loads((checkout / "notebooks" / "results" / "09_curves.json").read_text())
+    assert about["rows"] == len(table) == 6 and about["cores"] == 2 and about["dataset"] == "digits"
+    assert about["configuration"]["rates"] == {"64": 3e-3} and about["versions"]["lotteryhelpers"] == lh.__version__
+    assert list(table.columns) == list(pd.read_csv(RESULTS / "09_curves.csv").columns)
+    assert table.sort_values(curves.TABLES["09_curves"].split()).index.is_monotonic_increasing
+    (line,) = [x for x in __main__.listing(checkout / "notebooks" / "results", MODULES) if "09_curves" in x]
+    assert line.split()[:4] == ["09", "curves", "09_curves", "6"] and line.endswith("  stored")
+    monkeypatch.setattr(curves, "STORED", TINY["curves"] | {"epochs": 3})
+    (line,) = [x for x in __main__.listing(checkout / "notebooks" / "results", MODULES) if "09_curves" in x]
+    assert line.endswith("stored with another configuration than STORED")
+
+
+def test_the_command_lists_all_studies_and_refuses_an_unknown_one_by_name(capsys):
+    __main__.main(["--list"])
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[1:3] for line in lines[1:]] == [list(one) for one in TABLES]
+    assert all(line.endswith("  stored") for line in lines[1:])
+    with pytest.raises(SystemExit, match="2"):
+        __main__.main(["when", "wehn"])
+    assert "there is no study 'wehn'; there are criteria, priors," in capsys.readouterr().err
+
+
+def test_without_a_checkout_the_command_says_so(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(engine, "__file__", str(tmp_path / "lotteryhelpers" / "studies" / "engine.py"))
+    with pytest.raises(SystemExit, match="2"):
+        __main__.main(["--list"])
+    assert f"{tmp_path} is no checkout of the repository" in capsys.readouterr().err
+
+
+def test_a_subset_is_that_of_load_dataset_and_no_larger_than_the_data(digits):
+    ours, theirs = subset(digits, 100, 3), lh.load_dataset("digits", num_train=100, seed=3)
+    assert ours.fingerprint == theirs.fingerprint
+    with pytest.raises(ValueError, match="images=3000 is above the 1,257 training images of digits"):
+        subset(digits, 3000, 3)
