@@ -15,8 +15,8 @@ import numpy as np
 import platformdirs
 
 CACHE_DIR = "LOTTERYHELPERS_CACHE_DIR"
-#: Folders that decide no result: when the readers' checks or the verdicts change, nothing is trained again.
-NO_PART = ("teaching", "evidence", "studies", "startup")
+#: What decides no result: when a reader's check, a verdict or a colour changes, nothing is trained again.
+NO_PART = ("teaching", "evidence", "studies", "startup", "plots.py")
 
 
 @contextlib.contextmanager
