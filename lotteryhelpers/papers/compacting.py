@@ -64,9 +64,7 @@ class Compact(PickledByFields):
 
     def restore(self, weights=None, biases=None):
         """Full-size weights and biases, what is not connected as it was; None takes this network's own.
-
-        A bias into which constants were moved gives them back. ``restore()`` is exactly what it came from.
-        """
+        A bias into which constants were moved gives them back: ``restore()`` is exactly what it came from."""
 
         def put_back(now, own, full, where):
             restored = full.copy()
@@ -80,21 +78,18 @@ class Compact(PickledByFields):
 
 
 def compact(weights, biases, masks, *, for_training=False):
-    """Drop the inputs that no kept weight reads and the units that don't matter; the function is the same.
+    """A :class:`Compact` without the inputs that no kept weight reads and the units that don't matter.
 
-    A unit matters if kept weights lead from it to a class. In a finished network a unit without a kept
-    weight at its entry is a constant: it too is dropped, and moves into the next layer's biases. For
-    training it stays, because its bias and its outgoing weights still learn.
+    The function is the same. A unit matters if kept weights lead from it to a class. In a finished network a
+    unit without a kept weight at its entry is a constant: it too is dropped, and moves into the next layer's
+    biases. For training it stays, because its bias and its outgoing weights still learn. A layer of which
+    nothing is left keeps one unit (or input) without a weight. A ValueError names what doesn't fit.
 
     Args:
         weights: ``[inputs, units]`` a layer, hidden layers with ReLU; pruned values are taken as zero.
         biases: ``[units]`` a layer.
         masks: True = kept; None keeps all.
         for_training: keep the constants, so that the small network takes the masked one's steps.
-
-    Returns:
-        A :class:`Compact`. A layer of which nothing is left keeps one unit (or input) without a weight.
-        A ValueError names an argument whose shapes don't fit.
     """
     weights = [np.asarray(w, np.float32) for w in weights]
     biases, shapes = [np.array(b, np.float32) for b in biases], [w.shape for w in weights]
@@ -125,12 +120,9 @@ def compact(weights, biases, masks, *, for_training=False):
 def keep_units(scores, sizes):
     """Keep whole inputs and units, those of the highest sums of scores: the masks of a smaller dense network.
 
-    An input is scored by its outgoing weights, then each layer's units by their incoming weights from what is
-    kept so far (with magnitudes: Li et al. 2017, section 3.1). Ties by position. All classes are kept.
-
-    Args:
-        scores: an array ``[inputs, units]`` a layer, without NaN; higher = keep.
-        sizes: how many inputs, and units of each hidden layer, to keep, such as (400, 150, 50).
+    ``sizes`` says how many inputs, and units of each hidden layer, such as (400, 150, 50). An input is scored
+    by its outgoing weights, then each layer's units by their incoming weights from what is kept so far (with
+    magnitudes: Li et al. 2017, section 3.1). Ties by position; all classes stay.
     """
     scores = check_scores(scores)
     there = [len(s) for s in scores]

@@ -38,10 +38,12 @@ def iterative_magnitude_pruning(
 ):  # fmt: skip
     """Train, prune, rewind, repeat (Frankle & Carbin 2019, section 2 and appendix B, strategy 1).
 
-    Each time :func:`prune` removes a part. ``rounds=1`` and ``rate=1 - density`` is one-shot pruning.
+    Each time :func:`prune` removes a part. ``rounds=1`` and ``rate=1 - density`` is one-shot pruning. Gives a
+    list of ``rounds + 1`` :class:`PruningRound`, the first with the network that was given. A ValueError
+    names a bad argument, or a layer that would be empty.
 
     Args:
-        dataset, initial, config: as for :func:`train_ticket`; every ticket is trained with all of ``config``.
+        dataset, initial, config, compact: as for :func:`train_ticket`; every ticket is trained in full.
         rounds: how often to prune; there is one training more than that.
         rate: the fraction of a hidden layer's remaining weights that goes each time, above 0 and below 1.
         criterion: a name in ``CRITERIA``. It scores the trained ticket, or the Bayesian network.
@@ -51,12 +53,7 @@ def iterative_magnitude_pruning(
             network where there is one (late rewinding: Frankle et al. 2019, arXiv:1903.01611). 0: the start.
         masks: what an earlier call has left, to go on from; None begins with the whole network. After late
             rewinding, go on with ``initial=rounds[0].start``.
-        compact: see :func:`train_ticket`.
         on_round: ``on_round(round)`` is called after each, to save or to draw it.
-
-    Returns:
-        A list of ``rounds + 1`` :class:`PruningRound`, the first with the network that was given.
-        A ValueError names a bad argument, or a layer that would be empty.
     """
     check_fits(initial, dataset)
     if masks is not None and rewind_step:
@@ -83,8 +80,7 @@ def iterative_magnitude_pruning(
         run = ticket = train_ticket(dataset, origin, masks, config, compact=compact, snapshots=wanted)
         if bayesian and (not last or start is None):
             run = train_bayesian(dataset, bayesian, initial=origin, masks=masks, snapshots=snapshots)
-        if start is None:
-            start = run.snapshots[epoch]
+        start = start or run.snapshots[epoch]
         done.append(PruningRound(masks, start, ticket, run if bayesian and not last else None))
         if on_round:
             on_round(done[-1])
@@ -111,7 +107,10 @@ def prune(masks, scores, rate):
 
 
 def restart(initial, masks, action="rewind", *, keep_sign=True, seed=0, initializer="normal"):
-    """The start of a ticket after a mask-1 action (Zhou et al. 2019, section 3).
+    """The start of a ticket, a Posterior, after a mask-1 action (Zhou et al. 2019, section 3).
+
+    Deviations, biases and pruned weights are ``initial``'s. A ValueError names a bad argument, and a seed
+    whose new draw is the old one.
 
     Args:
         initial: the Posterior that the mask was found from.
@@ -123,10 +122,6 @@ def restart(initial, masks, action="rewind", *, keep_sign=True, seed=0, initiali
             and gives rewound and constant ones a random sign.
         seed: of whatever is random here.
         initializer: of new draws: what ``initial`` was drawn by, see :func:`draw_initial`.
-
-    Returns:
-        A Posterior; deviations, biases and pruned weights are ``initial``'s.
-        A ValueError names a bad argument, and a seed whose new draw is the old one.
     """
     if action not in ACTIONS:
         raise ValueError(f"action={action!r} must be one of {', '.join(ACTIONS)}")
@@ -134,32 +129,26 @@ def restart(initial, masks, action="rewind", *, keep_sign=True, seed=0, initiali
     if not isinstance(initial, Posterior):
         raise ValueError(f"initial is a {type(initial).__name__}; it must be a Posterior: run.initial, say")
     masks, rng = check_masks(masks, initial.means), np.random.default_rng([seed, 3])
-    fresh, means = draw_initial(initial.sizes, seed, initializer).means, []
+    fresh, means = draw_initial(initial.sizes, seed, initializer).means, [m.copy() for m in initial.means]
     if action == "reinitialise" and any(map(np.array_equal, fresh, initial.means)):
         raise ValueError(f"seed={seed} draws initial's own weights again; take another")
-    for old, new, mask in zip(initial.means, fresh, masks, strict=True):
+    for old, new, mask, mean in zip(initial.means, fresh, masks, means, strict=True):
         values = {"rewind": old[mask], "reinitialise": new[mask], "reshuffle": rng.permutation(old[mask]),
                   "constant": np.full_like(old[mask], old.std())}[action]  # fmt: skip
         if keep_sign:
             values = abs(values) * np.where(old[mask] < 0, -1, 1)
         elif action in ("rewind", "constant"):
             values = abs(values) * rng.choice([-1, 1], values.shape)
-        means.append(old.copy())
-        means[-1][mask] = values
+        mean[mask] = values
     return Posterior(means, initial.stddevs, initial.biases)
 
 
 def frozen_values(run, masks, action):
     """What ``train_ticket(frozen=)`` holds pruned weights at: mask-0 actions (Zhou et al. 2019, section 4).
 
-    Args:
-        run: the ``BayesianRun`` or ``TicketRun`` that the masks were made from, trained without a mask.
-        masks: True = kept.
-        action: ``"zero"``; ``"freeze"``: their initial values; ``"freeze_increased"``: the initial values of
-            those whose size grew in training, zero for the others.
-
-    Returns:
-        An array ``[inputs, units]`` a layer, zero where the masks keep.
+    ``"zero"``; ``"freeze"``: their initial values; ``"freeze_increased"``: the initial values of those whose
+    size grew in training, zero for the others. Arrays ``[inputs, units]``, zero where the masks keep. ``run``
+    is the ``BayesianRun`` or ``TicketRun`` that the masks were made from, trained without a mask.
     """
     if action not in HOLDS:
         raise ValueError(f"action={action!r} must be one of {', '.join(HOLDS)}")

@@ -39,13 +39,11 @@ def _snip(run, *, dataset=None, **_):
     """|w dL/dw| at the initial means, L the loss of all training images (Lee et al. 2019, eq. 5,
     without its division by the sum)."""
     images, labels = need("snip", "dataset", dataset).train.tensors
-    weights = [tf.constant(m) for m in run.initial.means]
+    weights = [tf.Variable(m) for m in run.initial.means]
     with tf.GradientTape() as tape:
-        tape.watch(weights)
         outputs = logits(weights, run.initial.biases, images)
         loss = tf.reduce_mean(tf.nn.sparse_softmax_cross_entropy_with_logits(labels, outputs))
-    gradients = [g.numpy() for g in tape.gradient(loss, weights)]
-    return each(lambda w, g: abs(w * g), run.initial.means, gradients)
+    return each(lambda w, g: abs(w * g.numpy()), run.initial.means, tape.gradient(loss, weights))
 
 
 @criterion
@@ -107,5 +105,4 @@ CRITERIA["large_final"] = CRITERIA["magnitude"]  # Zhou et al.'s name for it
 for _name in ("large_final", "magnitude_increase", "variance", "snr"):
     CRITERIA[f"{_name}_same_sign"] = functools.partial(_same_sign, name=_name)
 
-#: What this package defines; anything else in CRITERIA is a reader's own.
-OURS = dict(CRITERIA)
+OURS = dict(CRITERIA)  #: what this package defines; anything else in CRITERIA is a reader's own

@@ -19,8 +19,7 @@ class SupermaskDense(tf_keras.layers.Dense):
 
     Each call draws masks b ~ Bernoulli(p) and computes with w * b. Backwards, b counts as p: the
     straight-through estimator (Bengio et al. 2013, arXiv:1308.3432), which is exact where the loss is linear
-    in each b. With ``rescale`` the kernel is multiplied by (all weights) / (kept ones), Zhou et al.'s dynamic
-    weight rescaling.
+    in each b. ``rescale`` multiplies the kernel by (all weights) / (kept ones): dynamic weight rescaling.
     """
 
     def build(self, input_shape):
@@ -84,7 +83,9 @@ class SupermaskRun(PickledByFields):
 
 
 def train_supermask(dataset, initial, config, *, rescale=False):
-    """Learn which of the initial weights to keep; the weights themselves never move.
+    """Learn which of the initial weights to keep; the weights themselves never move. A :class:`SupermaskRun`.
+
+    A ValueError names a bad argument, a FloatingPointError the step at which the loss is not finite.
 
     Args:
         dataset: a ``Dataset``.
@@ -93,10 +94,6 @@ def train_supermask(dataset, initial, config, *, rescale=False):
         config: a ``TrainConfig``. Adam moves the logits, which start at 0; its rate wants to be some
             hundred times a weight's (the paper has plain gradient descent with a rate of 100).
         rescale: dynamic weight rescaling.
-
-    Returns:
-        A :class:`SupermaskRun`. A ValueError names a bad argument, a FloatingPointError the step at which
-        the loss is not finite.
     """
     check_fits(initial, dataset)
     if not isinstance(rescale, bool | np.bool_):

@@ -20,21 +20,15 @@ def explore(dataset, run, config, *, threshold=None):
     Needs ipywidgets 7.7 or later (JupyterLab, Jupyter Notebook, Colab); a static page shows nothing of it.
     The curves are of validation accuracy: whoever tries thresholds chooses one.
 
-    Args:
-        dataset: a ``Dataset``.
-        run: the ``BayesianRun`` whose final variances are cut and whose initial means are trained.
-        config: the tickets' ``TrainConfig``.
-        threshold: the variance to begin with; None keeps half of the weights.
-
-    Returns:
-        An ``ipywidgets.VBox`` to be displayed; its pictures are replaced, they are no outputs of the cell.
+    The final variances of ``run``, a ``BayesianRun``, are cut; its initial means are trained by ``config``.
+    The first ``threshold`` is a variance; None keeps half of the weights. Gives an ``ipywidgets.VBox`` to be
+    displayed; its pictures are replaced, they are no outputs of the cell.
     """
     return _Explorer(dataset, run, config, threshold).box
 
 
 def _png(figure):
-    file = io.BytesIO()
-    figure.savefig(file, format="png", dpi=90)
+    figure.savefig(file := io.BytesIO(), format="png", dpi=90)
     return file.getvalue()
 
 
@@ -73,8 +67,7 @@ class _Explorer:
         self.density = rows["all"].mean()
         cells = "".join(
             f"<tr><td>{name}</td><td>{m.sum():,}</td><td>of {m.size:,}</td><td>{m.mean():.2%}</td></tr>"
-            for name, m in rows.items()
-        )
+            for name, m in rows.items())  # fmt: skip
         self.counts.value = f"{STYLE}<table class='lh-counts'>{cells}</table>"
         figure = Figure(figsize=(9.5, 2.9), layout="constrained")
         axes = figure.subplots(1, 1 + len(self.masks), width_ratios=[3, 3] + [1.6] * (len(self.masks) - 1))
@@ -87,11 +80,9 @@ class _Explorer:
         self.button.disabled = bool(empty)
         does = f"keeps {self.density:.2%} of the weights"
         if empty:
-            does = (
-                f"prunes everything in layer {', '.join(map(str, empty))}: no signal could pass, so there is "
-                f"nothing to train. The first weight of layer {empty[0]} stays from "
-                f"{self.run.final.variances[empty[0] - 1].min():.4g} on"
-            )
+            numbers, least = ", ".join(map(str, empty)), self.run.final.variances[empty[0] - 1].min()
+            does = (f"prunes everything in layer {numbers}: no signal could pass, so there is nothing to train. "
+                    f"The first weight of layer {empty[0]} stays from {least:.4g} on")  # fmt: skip
         elif rows["all"].all():
             does = "prunes nothing: this is the dense network itself"
         self.said.value = f"The threshold {threshold:.4g} {does}."
@@ -133,8 +124,7 @@ class _Explorer:
     def draw(self, growing=None):
         """Draw the kept curves and the one that grows; earlier thresholds in grey."""
         curves = self.curves | (growing or {})
-        figure = Figure(figsize=(7.5, 3.6), layout="constrained")
-        ax = figure.subplots()
+        ax = Figure(figsize=(7.5, 3.6), layout="constrained").subplots()
         for number, (name, history) in enumerate(curves.items()):
             line = line_of(name)
             if name != "dense" and number < len(curves) - 1:
@@ -142,4 +132,4 @@ class _Explorer:
             ax.plot(history.epoch, 100 * history.validation_accuracy, **line)
         ax.set(xlabel="epoch", ylabel="validation accuracy (%)", xlim=(0, self.config.epochs))
         ax.legend(loc="lower right")
-        self.figure.value = _png(figure)
+        self.figure.value = _png(ax.figure)

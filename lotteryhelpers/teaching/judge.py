@@ -135,10 +135,8 @@ def auc(score, positive):
 
 
 def planted(seed):
-    """A made-up BayesianRun of two layers, and masks of the fifth of weights that its data need.
-
-    Those have large means of either sign and small deviations, and all others the contrary.
-    """
+    """A made-up BayesianRun of two layers, and masks of the fifth of weights that its data need: those have
+    large means of either sign and small deviations, and all others the contrary."""
     start, noise = ([normal(n, 9, seed=2 * k + seed) for n in (30, 9)] for k in (0, 5))
     useful = [n > 0.8 for n in noise]
     parts, biases = list(zip(useful, start, noise, strict=True)), [np.zeros(9)] * 2
@@ -150,6 +148,4 @@ def planted(seed):
 
 def each(ask, cases):
     """Turn ``hit(answer, *case)`` into a symptom that asks it of ``any`` or ``all`` cases."""
-    def symptom_of(hit):
-        return lambda *answers: ask(hit(np.asarray(a), *c) for a, c in zip(answers, cases, strict=True))
-    return symptom_of
+    return lambda hit: lambda *found: ask(hit(np.asarray(a), *c) for a, c in zip(found, cases, strict=True))
