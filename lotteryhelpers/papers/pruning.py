@@ -24,7 +24,7 @@ class PruningRound:
     masks: tuple  # what is left, bool ``[inputs, units]`` a layer; all True in the first round
     start: Posterior  # what all rounds rewind to
     ticket: TicketRun  # of masks * start; the first round's began at the first start of all
-    bayesian: BayesianRun | None = None  # its scores chose the next masks; None: the ticket's, or no one's
+    bayesian: BayesianRun | None = None  # its scores chose the next masks; None if the ticket's did, and last
 
     @property
     def density(self):

@@ -81,8 +81,8 @@ class _Explorer:
         does = f"keeps {self.density:.2%} of the weights"
         if empty:
             numbers, least = ", ".join(map(str, empty)), self.run.final.variances[empty[0] - 1].min()
-            does = (f"prunes everything in layer {numbers}: no signal could pass, so there is nothing to train. "
-                    f"The first weight of layer {empty[0]} stays from {least:.4g} on")  # fmt: skip
+            does = (f"prunes everything in layer {numbers}: no signal could pass, so there is nothing to "
+                    f"train. The first weight of layer {empty[0]} stays from {least:.4g} on")  # fmt: skip
         elif rows["all"].all():
             does = "prunes nothing: this is the dense network itself"
         self.said.value = f"The threshold {threshold:.4g} {does}."
