@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+from itertools import pairwise
 
 import numpy as np
 import tensorflow as tf
@@ -32,21 +33,13 @@ class TakeInputs(tf_keras.layers.Layer):
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Compact(PickledByFields):
-    """What :func:`compact` gives.
+    """What :func:`compact` gives: tuples of arrays."""
 
-    Attributes:
-        weights: kernels between the connected inputs and units, zero where pruned.
-        biases: their biases; a constant unit's output is in the next layer's.
-        masks: bool, the shapes of ``weights``.
-        kept: int arrays: the numbers of the inputs, then of each layer's units, that are still there.
-        full: (weights, biases) of the network that it came from.
-    """
-
-    weights: tuple
-    biases: tuple
-    masks: tuple
-    kept: tuple
-    full: tuple
+    weights: tuple  # kernels between the connected inputs and units, zero where pruned
+    biases: tuple  # their biases; a constant unit's output is in the next layer's
+    masks: tuple  # bool, the shapes of ``weights``
+    kept: tuple  # int: the numbers of the inputs, then of each layer's units, that are still there
+    full: tuple  # (weights, biases) of the network that it came from
 
     @property
     def sizes(self):
@@ -65,50 +58,42 @@ class Compact(PickledByFields):
 
     def reduce(self, dataset):
         """The Dataset with only the inputs that are still there."""
-        splits = [getattr(dataset, name) for name in ("train", "validation", "test")]
-        splits = [Split(np.take(s.images, self.kept[0], axis=1), s.labels) for s in splits]
-        return dataclasses.replace(dataset, train=splits[0], validation=splits[1], test=splits[2])
+        splits = {name: getattr(dataset, name) for name in ("train", "validation", "test")}
+        fewer = {n: Split(np.take(s.images, self.kept[0], axis=1), s.labels) for n, s in splits.items()}
+        return dataclasses.replace(dataset, **fewer)
 
     def restore(self, weights=None, biases=None):
         """Full-size weights and biases, what is not connected as it was; None takes this network's own.
-
-        A bias into which constants were moved gives them back. ``restore()`` is exactly what it came from.
-        """
+        A bias into which constants were moved gives them back: ``restore()`` is exactly what it came from."""
 
         def put_back(now, own, full, where):
             restored = full.copy()
             restored[where] = np.where(now == own, full[where], now - (own - full[where]))
             return restored
 
-        ends = list(zip(self.kept, self.kept[1:], strict=False))
-        blocks, units = [np.ix_(*end) for end in ends], [end[1] for end in ends]
+        blocks = [np.ix_(*ends) for ends in pairwise(self.kept)]
         kernels = map(put_back, weights or self.weights, self.weights, self.full[0], blocks)
-        return tuple(kernels), tuple(map(put_back, biases or self.biases, self.biases, self.full[1], units))
+        biases = map(put_back, biases or self.biases, self.biases, self.full[1], self.kept[1:])
+        return tuple(kernels), tuple(biases)
 
 
 def compact(weights, biases, masks, *, for_training=False):
-    """Drop the inputs that no kept weight reads and the units that don't matter; the function is the same.
+    """A :class:`Compact` without the inputs that no kept weight reads and the units that don't matter.
 
-    A unit matters if kept weights lead from it to a class. In a finished network a unit without a kept
-    weight at its entry is a constant: it too is dropped, and moves into the next layer's biases. For
-    training it stays, because its bias and its outgoing weights still learn.
+    The function is the same. A unit matters if kept weights lead from it to a class. In a finished network a
+    unit without a kept weight at its entry is a constant: it too is dropped, and moves into the next layer's
+    biases. For training it stays, because its bias and its outgoing weights still learn. A layer of which
+    nothing is left keeps one unit (or input) without a weight. A ValueError names what doesn't fit.
 
     Args:
         weights: ``[inputs, units]`` a layer, hidden layers with ReLU; pruned values are taken as zero.
         biases: ``[units]`` a layer.
-        masks: bool, True = kept.
+        masks: True = kept; None keeps all.
         for_training: keep the constants, so that the small network takes the masked one's steps.
-
-    Returns:
-        A :class:`Compact`. A layer of which nothing is left keeps one unit (or input) without a weight.
-
-    Raises:
-        ValueError: shapes that don't fit; names the argument.
     """
     weights = [np.asarray(w, np.float32) for w in weights]
     biases, shapes = [np.array(b, np.float32) for b in biases], [w.shape for w in weights]
-    chained = all(len(s) == 2 for s in shapes) and [s[1] for s in shapes[:-1]] == [s[0] for s in shapes[1:]]
-    if not chained:
+    if not all(len(s) == 2 for s in shapes) or any(a[1] != b[0] for a, b in pairwise(shapes)):
         raise ValueError(f"weights have shapes {shapes}: a layer's units must be the next one's inputs")
     if [b.shape for b in biases] != [s[1:] for s in shapes]:
         raise ValueError(f"biases have shapes {[b.shape for b in biases]} for weights {shapes}")
@@ -125,25 +110,20 @@ def compact(weights, biases, masks, *, for_training=False):
     for mask in reversed(masks):
         connected = np.flatnonzero(mask[:, kept[0]].any(axis=1))
         kept.insert(0, connected if len(connected) else np.array([0]))
-    masks = tuple(m[np.ix_(*ends)] for m, *ends in zip(masks, kept, kept[1:], strict=False))
-    small = [w[np.ix_(*ends)] for w, *ends in zip(weights, kept, kept[1:], strict=False)]
-    small = tuple(np.where(m, w, np.float32(0)) for m, w in zip(masks, small, strict=True))
-    biases = tuple(b[k] for b, k in zip(biases, kept[1:], strict=True))
-    return Compact(small, biases, masks, tuple(kept), full)
+    blocks = [np.ix_(*ends) for ends in pairwise(kept)]
+    masks = tuple(m[block] for m, block in zip(masks, blocks, strict=True))
+    small = [np.where(m, w[b], np.float32(0)) for m, w, b in zip(masks, weights, blocks, strict=True)]
+    biases = tuple(b[units] for b, units in zip(biases, kept[1:], strict=True))
+    return Compact(tuple(small), biases, masks, tuple(kept), full)
 
 
 def keep_units(scores, sizes):
     """Keep whole inputs and units, those of the highest sums of scores: the masks of a smaller dense network.
 
-    An input is scored by its outgoing weights, then each layer's units by their incoming weights from what is
-    kept so far (with magnitudes: Li et al. 2017, section 3.1). Ties by position.
-
-    Args:
-        scores: an array ``[inputs, units]`` a layer, without NaN; higher = keep.
-        sizes: how many inputs, and units of each hidden layer, to keep, such as (400, 150, 50).
-
-    Returns:
-        Masks; the classes are all kept.
+    ``sizes`` says how many inputs, and units of each hidden layer, such as (400, 150, 50). By ``scores``,
+    ``[inputs, units]`` a layer, an input is judged by its outgoing weights, then each layer's units by their
+    incoming weights from what is kept so far (magnitudes: Li et al. 2017, section 3.1). Ties by position;
+    all classes stay.
     """
     scores = check_scores(scores)
     there = [len(s) for s in scores]
@@ -154,4 +134,4 @@ def keep_units(scores, sizes):
         kept.append(keep_counts([sums[None]], [count])[0][0])
         sums = score[kept[-1]].sum(axis=0)
     kept.append(np.ones(scores[-1].shape[1], bool))
-    return tuple(np.outer(*ends) for ends in zip(kept, kept[1:], strict=False))
+    return tuple(np.outer(*ends) for ends in pairwise(kept))

@@ -6,10 +6,8 @@ from lotteryhelpers.networks import EPSILON, ESTIMATORS, Flipout
 
 
 class Reparameterization(Flipout):
-    """One draw of the weights for the whole batch (Blundell et al. 2015, section 3.2).
-
-    TFP's ``DenseReparameterization``: one product, but all images of the batch share their noise.
-    """
+    """One draw of the weights for the whole batch (Blundell et al. 2015, section 3.2): TFP's
+    ``DenseReparameterization``. One product, but all images of the batch share their noise."""
 
     def _apply_variational_kernel(self, inputs):
         posterior, self.kernel_posterior_tensor = self.kernel_posterior.distribution, None
@@ -17,10 +15,8 @@ class Reparameterization(Flipout):
 
 
 class LocalReparameterization(Flipout):
-    """Noise for each image's activations instead of the weights (Kingma et al. 2015, eq. 6).
-
-    TFP's ``DenseLocalReparameterization``: two products and a normal number an activation.
-    """
+    """Noise for each image's activations instead of the weights (Kingma et al. 2015, eq. 6): TFP's
+    ``DenseLocalReparameterization``. Two products, and a normal number an activation."""
 
     def _apply_variational_kernel(self, inputs):
         posterior, self.kernel_posterior_tensor = self.kernel_posterior.distribution, None

@@ -7,34 +7,29 @@ import numpy as np
 
 from lotteryhelpers.bayesian import check_fits, draw_initial, train_bayesian
 from lotteryhelpers.criteria import CRITERIA
-from lotteryhelpers.masks import check_masks, keep_counts
-from lotteryhelpers.masks import density as density_of
+from lotteryhelpers.masks import check_masks, density, keep_counts
 from lotteryhelpers.posterior import BayesianRun, Posterior
 from lotteryhelpers.tickets import TicketRun, point, train_ticket
-from lotteryhelpers.training import TrainConfig
+from lotteryhelpers.training import TrainConfig, is_integer
+
+#: What a kept weight may start from (:func:`restart`), and what a pruned one is held at (`frozen_values`).
+ACTIONS = ("rewind", "reinitialise", "reshuffle", "constant")
+HOLDS = ("zero", "freeze", "freeze_increased")
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class PruningRound:
-    """A round of :func:`iterative_magnitude_pruning`.
+    """A round of :func:`iterative_magnitude_pruning`."""
 
-    Attributes:
-        masks: what is left, bool ``[inputs, units]`` a layer; all True in the first round.
-        start: the Posterior that all rounds rewind to.
-        ticket: the ``TicketRun`` of masks * start; the first round's began at the first start of all.
-        bayesian: the ``BayesianRun`` whose scores chose the next round's masks; None in the last round, and
-            where the ticket's own weights chose.
-    """
-
-    masks: tuple
-    start: Posterior
-    ticket: TicketRun
-    bayesian: BayesianRun | None = None
+    masks: tuple  # what is left, bool ``[inputs, units]`` a layer; all True in the first round
+    start: Posterior  # what all rounds rewind to
+    ticket: TicketRun  # of masks * start; the first round's began at the first start of all
+    bayesian: BayesianRun | None = None  # its scores chose the next masks; None if the ticket's did, and last
 
     @property
     def density(self):
         """The kept fraction, a ``Density``."""
-        return density_of(self.masks)
+        return density(self.masks)
 
 
 def iterative_magnitude_pruning(
@@ -43,15 +38,14 @@ def iterative_magnitude_pruning(
 ):  # fmt: skip
     """Train, prune, rewind, repeat (Frankle & Carbin 2019, section 2 and appendix B, strategy 1).
 
-    Each time the fraction ``rate`` of each hidden layer's remaining weights goes, and half of it of the
-    output layer's. With ``rounds=1`` and ``rate=1 - density`` this is one-shot pruning.
+    Each time :func:`prune` removes a part. ``rounds=1`` and ``rate=1 - density`` is one-shot pruning. Gives a
+    list of ``rounds + 1`` :class:`PruningRound`, the first with the network that was given. A ValueError
+    names a bad argument, or a layer that would be empty.
 
     Args:
-        dataset: a ``Dataset``.
-        initial: the Posterior that the first training starts from.
-        config: a ``TrainConfig``; every ticket is trained with all of it, in the same batch order.
+        dataset, initial, config, compact: as for :func:`train_ticket`; every ticket is trained in full.
         rounds: how often to prune; there is one training more than that.
-        rate: the fraction pruned each time, above 0 and below 1.
+        rate: the fraction of a hidden layer's remaining weights that goes each time, above 0 and below 1.
         criterion: a name in ``CRITERIA``. It scores the trained ticket, or the Bayesian network.
         bayesian: a ``TrainConfig``: in each round, train the masked Bayesian network from the start and score
             that. None scores the ticket; then the criterion must do without deviations.
@@ -59,20 +53,13 @@ def iterative_magnitude_pruning(
             network where there is one (late rewinding: Frankle et al. 2019, arXiv:1903.01611). 0: the start.
         masks: what an earlier call has left, to go on from; None begins with the whole network. After late
             rewinding, go on with ``initial=rounds[0].start``.
-        compact: see :func:`train_ticket`.
         on_round: ``on_round(round)`` is called after each, to save or to draw it.
-
-    Returns:
-        A list of ``rounds + 1`` :class:`PruningRound`, the first with the network that was given.
-
-    Raises:
-        ValueError: names the argument, its value and what would be right; also when a layer would be empty.
     """
     check_fits(initial, dataset)
     if masks is not None and rewind_step:
         raise ValueError("with masks, give initial=rounds[0].start of the earlier call and rewind_step=0")
     masks = check_masks(masks, initial.means, for_training=True)
-    if isinstance(rounds, bool) or not isinstance(rounds, int | np.integer) or rounds < 0:
+    if not is_integer(rounds, 0, np.inf):
         raise ValueError(f"rounds={rounds!r} must be an integer of at least 0")
     _check_rate(rate)
     if bayesian is not None and not isinstance(bayesian, TrainConfig):
@@ -89,13 +76,11 @@ def iterative_magnitude_pruning(
     for number in range(rounds + 1):
         last, origin = number == rounds, start or initial
         snapshots = () if start else (epoch,)
-        run = ticket = train_ticket(
-            dataset, origin, masks, config, compact=compact, snapshots=() if bayesian else snapshots
-        )
+        wanted = () if bayesian else snapshots
+        run = ticket = train_ticket(dataset, origin, masks, config, compact=compact, snapshots=wanted)
         if bayesian and (not last or start is None):
             run = train_bayesian(dataset, bayesian, initial=origin, masks=masks, snapshots=snapshots)
-        if start is None:
-            start = run.snapshots[epoch]
+        start = start or run.snapshots[epoch]
         done.append(PruningRound(masks, start, ticket, run if bayesian and not last else None))
         if on_round:
             on_round(done[-1])
@@ -121,30 +106,22 @@ def prune(masks, scores, rate):
     return keep_counts(scores, [n - round(r * n) for n, r in zip(counts, rates, strict=True)])
 
 
-#: What a kept weight may start from, see :func:`restart`.
-ACTIONS = ("rewind", "reinitialise", "reshuffle", "constant")
-
-
 def restart(initial, masks, action="rewind", *, keep_sign=True, seed=0, initializer="normal"):
-    """The start of a ticket after a mask-1 action (Zhou et al. 2019, section 3).
+    """The start of a ticket, a Posterior, after a mask-1 action (Zhou et al. 2019, section 3).
+
+    Deviations, biases and pruned weights are ``initial``'s. A ValueError names a bad argument, and a seed
+    whose new draw is the old one.
 
     Args:
         initial: the Posterior that the mask was found from.
-        masks: bool, True = kept; only kept weights are changed.
+        masks: only kept weights are changed; None keeps all.
         action: ``"rewind"``: their initial values; ``"reinitialise"``: new draws of ``initializer``;
             ``"reshuffle"``: their initial values, exchanged within the layer; ``"constant"``: the standard
             deviation of the layer's initial weights.
         keep_sign: with the sign of the initial weight. False leaves new and exchanged values their own sign,
             and gives rewound and constant ones a random sign.
         seed: of whatever is random here.
-        initializer: of new draws, ``"normal"`` or ``"glorot"``: what ``initial`` was drawn by, see
-            ``train_bayesian``.
-
-    Returns:
-        A Posterior; deviations, biases and pruned weights are ``initial``'s.
-
-    Raises:
-        ValueError: names the argument; also when a new draw is the old one, because its seed is the same.
+        initializer: of new draws: what ``initial`` was drawn by, see :func:`draw_initial`.
     """
     if action not in ACTIONS:
         raise ValueError(f"action={action!r} must be one of {', '.join(ACTIONS)}")
@@ -152,37 +129,26 @@ def restart(initial, masks, action="rewind", *, keep_sign=True, seed=0, initiali
     if not isinstance(initial, Posterior):
         raise ValueError(f"initial is a {type(initial).__name__}; it must be a Posterior: run.initial, say")
     masks, rng = check_masks(masks, initial.means), np.random.default_rng([seed, 3])
-    fresh, means = draw_initial(initial.sizes, seed, initializer).means, []
+    fresh, means = draw_initial(initial.sizes, seed, initializer).means, [m.copy() for m in initial.means]
     if action == "reinitialise" and any(map(np.array_equal, fresh, initial.means)):
         raise ValueError(f"seed={seed} draws initial's own weights again; take another")
-    for old, new, mask in zip(initial.means, fresh, masks, strict=True):
-        values = {"reinitialise": new[mask], "reshuffle": rng.permutation(old[mask])}.get(action, old[mask])
-        if action == "constant":
-            values = np.full_like(values, old.std())
+    for old, new, mask, mean in zip(initial.means, fresh, masks, means, strict=True):
+        values = {"rewind": old[mask], "reinitialise": new[mask], "reshuffle": rng.permutation(old[mask]),
+                  "constant": np.full_like(old[mask], old.std())}[action]  # fmt: skip
         if keep_sign:
             values = abs(values) * np.where(old[mask] < 0, -1, 1)
         elif action in ("rewind", "constant"):
             values = abs(values) * rng.choice([-1, 1], values.shape)
-        means.append(old.copy())
-        means[-1][mask] = values
+        mean[mask] = values
     return Posterior(means, initial.stddevs, initial.biases)
-
-
-#: What a pruned weight may be held at, see :func:`frozen_values`.
-HOLDS = ("zero", "freeze", "freeze_increased")
 
 
 def frozen_values(run, masks, action):
     """What ``train_ticket(frozen=)`` holds pruned weights at: mask-0 actions (Zhou et al. 2019, section 4).
 
-    Args:
-        run: the ``BayesianRun`` or ``TicketRun`` that the masks were made from, trained without a mask.
-        masks: bool, True = kept.
-        action: ``"zero"``; ``"freeze"``: their initial values; ``"freeze_increased"``: the initial values of
-            those whose size grew in training, zero for the others.
-
-    Returns:
-        An array ``[inputs, units]`` a layer, zero where the masks keep.
+    ``"zero"``; ``"freeze"``: their initial values; ``"freeze_increased"``: the initial values of those whose
+    size grew in training, zero for the others. Arrays ``[inputs, units]``, zero where the masks keep. ``run``
+    is the ``BayesianRun`` or ``TicketRun`` that the masks were made from, trained without a mask.
     """
     if action not in HOLDS:
         raise ValueError(f"action={action!r} must be one of {', '.join(HOLDS)}")

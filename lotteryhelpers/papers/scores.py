@@ -1,5 +1,7 @@
 """The criteria of other papers, and the controls: each enters ``CRITERIA`` when it is defined."""
 
+import functools
+
 import numpy as np
 import tensorflow as tf
 
@@ -21,20 +23,15 @@ def _rms(run, **_):
 
 @criterion
 def _log_alpha(run, **_):
-    """-log alpha, alpha = sigma^2 / mu^2: a low dropout rate = keep (Molchanov et al. 2017).
-
-    It is 2 log(snr), so it ranks as snr does.
-    """
+    """-log(sigma^2 / mu^2): a low dropout rate alpha = keep (Molchanov et al. 2017). It ranks as snr does."""
     return each(lambda m, s: 2 * (np.log(abs(m)) - np.log(s)), run.final.means, stddevs(run.final))
 
 
 @criterion
 def _kl(run, *, prior_stddev=1.0, **_):
     """KL(N(mu, sigma^2) || N(0, prior_stddev^2)) of each weight, in nats: what the data changed."""
-    return each(
-        lambda m, s: np.log(prior_stddev / s) + (s**2 + m**2) / (2 * prior_stddev**2) - 0.5,
-        run.final.means, stddevs(run.final),
-    )  # fmt: skip
+    return each(lambda m, s: np.log(prior_stddev / s) + (s**2 + m**2) / (2 * prior_stddev**2) - 0.5,
+                run.final.means, stddevs(run.final))  # fmt: skip
 
 
 @criterion
@@ -42,13 +39,11 @@ def _snip(run, *, dataset=None, **_):
     """|w dL/dw| at the initial means, L the loss of all training images (Lee et al. 2019, eq. 5,
     without its division by the sum)."""
     images, labels = need("snip", "dataset", dataset).train.tensors
-    weights = [tf.constant(m) for m in run.initial.means]
+    weights = [tf.Variable(m) for m in run.initial.means]
     with tf.GradientTape() as tape:
-        tape.watch(weights)
         outputs = logits(weights, run.initial.biases, images)
         loss = tf.reduce_mean(tf.nn.sparse_softmax_cross_entropy_with_logits(labels, outputs))
-    gradients = [g.numpy() for g in tape.gradient(loss, weights)]
-    return each(lambda w, g: abs(w * g), run.initial.means, gradients)
+    return each(lambda w, g: abs(w * g.numpy()), run.initial.means, tape.gradient(loss, weights))
 
 
 @criterion
@@ -61,11 +56,8 @@ def _random_live(run, *, dataset=None, rng=None, **_):
 
 @criterion
 def _shuffled(run, *, rng=None, **_):
-    """Control: the variance's scores shuffled within each layer, so that only their distribution is left.
-
-    With a count for each layer that is chance; ranked over all layers it is chance with the counts that
-    one variance threshold gives.
-    """
+    """Control: the variance's scores shuffled within each layer, so that only their distribution is left:
+    chance, and ranked over all layers, chance with the counts that one variance threshold gives."""
     rng, scores = need("shuffled", "rng", rng), each(lambda s: -(s**2), stddevs(run.final))
     for score, mask in zip(scores, run.masks, strict=True):
         score[mask] = rng.permutation(score[mask])  # what an earlier mask pruned has no part
@@ -96,29 +88,21 @@ def _magnitude_increase(run, **_):
     return each(lambda f, i: abs(f) - abs(i), run.final.means, run.initial.means)
 
 
-def _same_sign(name):
+def _same_sign(run, *, name, **extras):
     """The criterion ``name``, but weights whose sign is no longer the initial one come after all others.
 
     Zhou et al. 2019 (section 2) give those the score 0, which for magnitude_increase is better than that of a
     weight that shrank; here they come last by any criterion, in their own order.
     """
-
-    def scored(run, **extras):
-        scores = [s.astype(np.float64) for s in CRITERIA[name](run, **extras)]
-        finite = np.concatenate([s[np.isfinite(s)] for s in scores])
-        reach = np.ptp(finite) + 1 if finite.size else 1.0  # one for all layers: they may be ranked together
-        return each(
-            lambda s, a, b: np.where(np.sign(a) == np.sign(b), s, s - reach),
-            scores, run.initial.means, run.final.means,
-        )  # fmt: skip
-
-    scored.__name__ = f"_{name}_same_sign"
-    criterion(scored)
+    scores = [s.astype(np.float64) for s in CRITERIA[name](run, **extras)]
+    finite = np.concatenate([s[np.isfinite(s)] for s in scores])
+    reach = np.ptp(finite) + 1 if finite.size else 1.0  # one for all layers: they may be ranked together
+    return tuple(each(lambda s, a, b: np.where(np.sign(a) == np.sign(b), s, s - reach),
+                      scores, run.initial.means, run.final.means))  # fmt: skip
 
 
 CRITERIA["large_final"] = CRITERIA["magnitude"]  # Zhou et al.'s name for it
 for _name in ("large_final", "magnitude_increase", "variance", "snr"):
-    _same_sign(_name)
+    CRITERIA[f"{_name}_same_sign"] = functools.partial(_same_sign, name=_name)
 
-#: What this package defines; anything else in CRITERIA is a reader's own.
-OURS = dict(CRITERIA)
+OURS = dict(CRITERIA)  #: what this package defines; anything else in CRITERIA is a reader's own

@@ -19,8 +19,7 @@ class SupermaskDense(tf_keras.layers.Dense):
 
     Each call draws masks b ~ Bernoulli(p) and computes with w * b. Backwards, b counts as p: the
     straight-through estimator (Bengio et al. 2013, arXiv:1308.3432), which is exact where the loss is linear
-    in each b. With ``rescale`` the kernel is multiplied by (all weights) / (kept ones), Zhou et al.'s dynamic
-    weight rescaling.
+    in each b. ``rescale`` multiplies the kernel by (all weights) / (kept ones): dynamic weight rescaling.
     """
 
     def build(self, input_shape):
@@ -57,25 +56,15 @@ class SupermaskDense(tf_keras.layers.Dense):
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class SupermaskRun(PickledByFields):
-    """What :func:`train_supermask` gives.
+    """What :func:`train_supermask` gives."""
 
-    Attributes:
-        history: a row an evaluation, see :func:`lotteryhelpers.training.train`; validation is with ``masks``.
-        weights: the fixed kernels, ``[inputs, units]`` a layer.
-        biases: the fixed biases.
-        probabilities: of being kept, the shapes of ``weights``.
-        rescale: whether kernels are multiplied by (all weights) / (kept ones).
-        test_accuracy: with ``masks``, 0 to 1.
-        test_accuracy_sampled: the mean over ten drawn masks, which the paper reports.
-    """
-
-    history: pd.DataFrame
-    weights: tuple
-    biases: tuple
-    probabilities: tuple
-    rescale: bool
-    test_accuracy: float = np.nan
-    test_accuracy_sampled: float = np.nan
+    history: pd.DataFrame  # a row an evaluation, see ``lotteryhelpers.training.train``; with ``masks``
+    weights: tuple  # the fixed kernels, ``[inputs, units]`` a layer
+    biases: tuple  # the fixed biases, ``[units]`` a layer
+    probabilities: tuple  # of being kept, the shapes of ``weights``
+    rescale: bool  # whether kernels are multiplied by (all weights) / (kept ones)
+    test_accuracy: float = np.nan  # with ``masks``, 0 to 1
+    test_accuracy_sampled: float = np.nan  # the mean over ten drawn masks, which the paper reports
 
     @property
     def masks(self):
@@ -94,7 +83,9 @@ class SupermaskRun(PickledByFields):
 
 
 def train_supermask(dataset, initial, config, *, rescale=False):
-    """Learn which of the initial weights to keep; the weights themselves never move.
+    """Learn which of the initial weights to keep; the weights themselves never move. A :class:`SupermaskRun`.
+
+    A ValueError names a bad argument, a FloatingPointError the step at which the loss is not finite.
 
     Args:
         dataset: a ``Dataset``.
@@ -103,13 +94,6 @@ def train_supermask(dataset, initial, config, *, rescale=False):
         config: a ``TrainConfig``. Adam moves the logits, which start at 0; its rate wants to be some
             hundred times a weight's (the paper has plain gradient descent with a rate of 100).
         rescale: dynamic weight rescaling.
-
-    Returns:
-        A :class:`SupermaskRun`.
-
-    Raises:
-        ValueError: names the argument, its value and what would be right.
-        FloatingPointError: the loss is not finite; says at which step.
     """
     check_fits(initial, dataset)
     if not isinstance(rescale, bool | np.bool_):
@@ -117,10 +101,11 @@ def train_supermask(dataset, initial, config, *, rescale=False):
     trainer = trainer_for(SupermaskDense, initial.sizes)
     with trainer.lock:
         layers = trainer.network.layers
-        for number, (layer, *values) in enumerate(zip(layers, initial.means, initial.biases, strict=True)):
-            layer.kernel.assign(values[0])
-            layer.bias.assign(values[1])
-            layer.logit.assign(np.zeros_like(values[0]))
+        parts = zip(layers, initial.means, initial.biases, strict=True)
+        for number, (layer, kernel, bias) in enumerate(parts):
+            layer.kernel.assign(kernel)
+            layer.bias.assign(bias)
+            layer.logit.assign(np.zeros_like(kernel))
             layer.rescale.assign(float(rescale))
             layer.key.assign([config.seed, number])
             layer.calls.assign(0)

@@ -1,12 +1,10 @@
-"""The exercises check themselves: ``check_...(function)`` prints one line and returns True or False.
-
-Each docstring says what the reader's function takes and gives. A wrong answer gets a sentence, no traceback.
-"""
+"""The exercises check themselves: ``check_...(function)`` prints one line, never a traceback, and returns
+True or False. Each docstring says what the reader's function takes and gives."""
 
 import numpy as np
 
-from lotteryhelpers.evidence.intervals import paired_interval
-from lotteryhelpers.teaching.judge import auc, compare, counts, draws, each, normal, planted, probe, same, top
+from lotteryhelpers.evidence.intervals import Interval, paired_interval
+from lotteryhelpers.teaching.judge import auc, compare, each, normal, planted, probe, same, top
 
 # fmt: off
 
@@ -23,7 +21,10 @@ def check_kl(kl):
 
 def check_doubt(doubt):
     """``doubt(samples)``: probabilities [draws, images, classes] to a score [images], higher = more doubt."""
-    samples, wrong = draws()
+    labels = np.arange(300) % 10
+    odds = np.exp(np.eye(10)[labels] * np.linspace(0, 6, 300)[:, None] + normal(20, 300, 10))
+    samples = odds / odds.sum(-1, keepdims=True)  # 20 draws for 300 images, the first of them in doubt
+    wrong = samples.mean(0).argmax(1) != labels
     cases = [(samples,), (samples[::-1],), (samples[:, 200:],)]
     return probe(doubt, cases, lambda s: np.zeros(s.shape[1]), {
         "every image gets the same score": lambda a, *_: np.ptp(a) < 1e-9,
@@ -81,18 +82,18 @@ def check_few_inputs(few_inputs):
 def check_verdict(verdict):
     """``verdict(differences, margin)``: [seeds] and a number to one of ``Interval.verdict``'s six words."""
     sets = [1, 3, 2, 2.0], [0.1, 0.2, 0.15], [1, -1, 0.1], [0.1, -0.1, 0], [0.2, 0.5, 0.9, 0.4]
-    def words(d, margin, wide=1.0, sign_first=False, zero=False, sure=False):
+    def words(d, margin, wide=1.0, sign_first=False):
         i = paired_interval(d, np.zeros(len(d)))
-        low, high = i.mean - wide * (i.mean - i.low), i.mean + wide * (i.high - i.mean)
-        good = low <= 0 <= high if zero else -margin < low and high < margin
-        up, down = ("ahead", "better")[sure or low >= margin], ("behind", "worse")[sure or high <= -margin]
-        sign = up if low > 0 else down if high < 0 else ""
-        return (sign_first and sign) or ("as good" if good else sign or "not decided")
+        i = Interval(i.mean, *(i.mean + wide * (end - i.mean) for end in (i.low, i.high)))
+        sign = "ahead" if i.low > 0 else "behind" if i.high < 0 else ""
+        return sign if sign_first and sign and i.verdict(margin) == "as good" else i.verdict(margin)
     return compare(verdict, [(sign * np.array(d), 0.5) for d in sets for sign in (1, -1)], words, {
-        "any interval around zero is called as good": lambda d, m: words(d, m, zero=True),
+        "any interval around zero is called as good":
+            lambda d, m: words(d, m, sign_first=True).replace("not decided", "as good"),
         "the sign is asked before the margin": lambda d, m: words(d, m, sign_first=True),
         "only the mean is looked at, not its interval": lambda d, m: words(d, m, wide=0),
-        "better and worse need all of the interval beyond the margin": lambda d, m: words(d, m, sure=True),
+        "better and worse need all of the interval beyond the margin":
+            lambda d, m: words(d, m).replace("ahead", "better").replace("behind", "worse"),
         "it never says worse": lambda d, m: words(d, m).replace("worse", "not decided"),
         "the deviation isn't divided by the root of n": lambda d, m: words(d, m, wide=len(d) ** 0.5)})
 
@@ -100,18 +101,18 @@ def check_control(control):
     """``control(masks, seed)``: masks and a seed to other masks with equal counts, True = kept."""
     shares = np.linspace(0.1, 0.9, 12)[:, None]
     masks = [np.random.default_rng(i).random((12, n)) < shares for i, n in enumerate((8, 10))]
-    def copies(made):
-        pairs = list(zip(made, masks, strict=True))
-        return any(all(same(a.sum(axis), b.sum(axis)) for a, b in pairs) for axis in (0, 1))
+    def sums(layers, axis=None):
+        return [np.sum(m, axis) for m in layers]
     def moved(made):
         return any(sorted(a.tolist()) == sorted(b.tolist()) or sorted(a.T.tolist()) == sorted(b.T.tolist())
                    for a, b in zip(map(np.asarray, made), masks, strict=True))
     return probe(control, [(masks, seed) for seed in range(5)], lambda m, seed: m, {
-        "a layer doesn't keep as many as before": lambda *a: any(counts(x) != counts(masks) for x in a),
+        "a layer doesn't keep as many as before": lambda *a: any(sums(x) != sums(masks) for x in a),
         "it gives the masks back unchanged": lambda *a: any(same(x, masks) for x in a),
         "another seed gives the same masks": lambda a, b, *_: same(a, b),
         "whole rows or columns are moved, and chance decides no more": lambda *a: any(map(moved, a)),
-        "neither every input's nor every unit's number is copied": lambda *a: not all(map(copies, a))})
+        "neither every input's nor every unit's number is copied": lambda *a: not all(
+            any(same(sums(x, axis), sums(masks, axis)) for axis in (0, 1)) for x in a)})
 
 def check_chance_overlap(chance_overlap):
     """``chance_overlap(a, b)``: two arrays [n] of densities to the overlap of random masks, [n]."""
@@ -125,8 +126,7 @@ def check_chance_overlap(chance_overlap):
 def check_criterion(criterion):
     """``criterion(run)``: a ``BayesianRun`` to scores, a list of [inputs, units], higher = keep."""
     runs, useful = zip(*map(planted, range(2)), strict=True)
-    means = [m for run in runs for m in run.final.means]
-    needed = [u for masks in useful for u in masks]
+    means, needed = [m for run in runs for m in run.final.means], [u for masks in useful for u in masks]
     def found(answers, sign=0):  # the AUC of every layer; of weights of one sign, if that is given
         each_layer = zip([np.asarray(s) for scores in answers for s in scores], needed, means, strict=True)
         return [auc(s, u & (sign * m >= 0)) for s, u, m in each_layer]
@@ -140,12 +140,11 @@ def check_one_round(one_round):
     masks = [top(normal(rows, 4, seed=3), kept) for rows, kept in ((2, 4), (6, 17), (6, 19))]
     # pruned weights are nearly zero: of exact zeros a reader may take any first
     cases = [(np.where(m, 1, 1e-9) * normal(*m.shape), normal(*m.shape, seed=1), m, 0.25) for m in masks]
-    def start(trained, initial, mask, rate, score=abs, of=None, rewound=True, whole=round):
+    def start(trained, initial, mask, rate, score=abs, of=None, whole=round):
         keep = mask.sum() - whole(rate * (mask.sum() if of is None else of))
-        kept = top(np.where(mask, score(trained), -99), keep)
-        return np.where(kept, initial if rewound else trained, 0)
+        return np.where(top(np.where(mask, score(trained), -99), keep), initial, 0)
     return compare(one_round, cases, start, {
-        "what is left isn't rewound: its trained weights are there": lambda *c: start(*c, rewound=False),
+        "what is left isn't rewound: its trained weights are there": lambda t, i, m, r: start(t, t, m, r),
         "the largest are pruned, not the smallest": lambda *c: start(*c, score=lambda w: -abs(w)),
         "large negative weights are pruned first: size counts": lambda *c: start(*c, score=lambda w: w),
         "the initial weights are ranked, not the trained": lambda t, i, m, r: start(i, i, m, r),

@@ -20,22 +20,15 @@ def explore(dataset, run, config, *, threshold=None):
     Needs ipywidgets 7.7 or later (JupyterLab, Jupyter Notebook, Colab); a static page shows nothing of it.
     The curves are of validation accuracy: whoever tries thresholds chooses one.
 
-    Args:
-        dataset: a ``Dataset``.
-        run: the ``BayesianRun`` whose final variances are cut and whose initial means are trained.
-        config: the tickets' ``TrainConfig``.
-        threshold: the variance to begin with; None keeps half of the weights.
-
-    Returns:
-        An ``ipywidgets.VBox`` to be displayed. Its pictures are images that are replaced, not outputs of the
-        cell.
+    The final variances of ``run``, a ``BayesianRun``, are cut; its initial means are trained by ``config``.
+    The first ``threshold`` is a variance; None keeps half of the weights. Gives an ``ipywidgets.VBox`` to be
+    displayed; its pictures are replaced, they are no outputs of the cell.
     """
     return _Explorer(dataset, run, config, threshold).box
 
 
 def _png(figure):
-    file = io.BytesIO()
-    figure.savefig(file, format="png", dpi=90)
+    figure.savefig(file := io.BytesIO(), format="png", dpi=90)
     return file.getvalue()
 
 
@@ -43,8 +36,7 @@ class _Explorer:
     """The widgets and what they share."""
 
     def __init__(self, dataset, run, config, threshold):
-        self.dataset, self.run = dataset, run
-        self.config = config
+        self.dataset, self.run, self.config = dataset, run, config
         self.steps = len(dataset.train.labels) // config.batch_size * config.epochs
         self.curves = {}  # from a name to its history; the last few stay for comparison
         everything = np.concatenate([v.ravel() for v in run.final.variances])
@@ -70,38 +62,30 @@ class _Explorer:
         """Count and draw the masks of the slider's threshold."""
         threshold = self.slider.value
         self.masks = [v <= threshold for v in self.run.final.variances]
-        kept, sizes = [int(m.sum()) for m in self.masks], [m.size for m in self.masks]
-        self.density = sum(kept) / sum(sizes)
-        rows = [(f"layer {i}", k, n) for i, (k, n) in enumerate(zip(kept, sizes, strict=True), start=1)]
+        rows = {f"layer {i}": m for i, m in enumerate(self.masks, start=1)}
+        rows["all"] = np.concatenate([m.ravel() for m in self.masks])
+        self.density = rows["all"].mean()
         cells = "".join(
-            f"<tr><td>{name}</td><td>{k:,}</td><td>of {n:,}</td><td>{k / n:.2%}</td></tr>"
-            for name, k, n in [*rows, ("all", sum(kept), sum(sizes))]
-        )
+            f"<tr><td>{name}</td><td>{m.sum():,}</td><td>of {m.size:,}</td><td>{m.mean():.2%}</td></tr>"
+            for name, m in rows.items())  # fmt: skip
         self.counts.value = f"{STYLE}<table class='lh-counts'>{cells}</table>"
         figure = Figure(figsize=(9.5, 2.9), layout="constrained")
-        axes = figure.subplots(1, 1 + len(kept), width_ratios=[3, 3] + [1.6] * (len(kept) - 1))
+        axes = figure.subplots(1, 1 + len(self.masks), width_ratios=[3, 3] + [1.6] * (len(self.masks) - 1))
         show_pixels(self.masks[0].mean(1), self.dataset.image_shape, ax=axes[0], vmin=0, vmax=1)
         axes[0].set(title="kept of each pixel's weights")
         for layer, (mask, ax) in enumerate(zip(self.masks, axes[1:], strict=True), start=1):
             show_mask(mask, ax=ax, title=f"mask, layer {layer}")
         self.picture.value = _png(figure)
-        empty = [str(i) for i, k in enumerate(kept, start=1) if not k]
+        empty = [i for i, m in enumerate(self.masks, start=1) if not m.any()]
         self.button.disabled = bool(empty)
+        does = f"keeps {self.density:.2%} of the weights"
         if empty:
-            smallest = self.run.final.variances[int(empty[0]) - 1].min()
-            self.say(
-                f"The threshold {threshold:.4g} prunes everything in layer {', '.join(empty)}: no signal "
-                f"could pass, so there is nothing to train. "
-                f"The first weight of layer {empty[0]} stays from {smallest:.4g} on."
-            )
-        elif kept == sizes:
-            self.say(f"The threshold {threshold:.4g} prunes nothing: this is the dense network itself.")
-        else:
-            self.say(f"The threshold {threshold:.4g} keeps {self.density:.2%} of the weights.")
-
-    def say(self, sentence):
-        """Put a sentence under the button."""
-        self.said.value = sentence
+            numbers, least = ", ".join(map(str, empty)), self.run.final.variances[empty[0] - 1].min()
+            does = (f"prunes everything in layer {numbers}: no signal could pass, so there is nothing to "
+                    f"train. The first weight of layer {empty[0]} stays from {least:.4g} on")  # fmt: skip
+        elif rows["all"].all():
+            does = "prunes nothing: this is the dense network itself"
+        self.said.value = f"The threshold {threshold:.4g} {does}."
 
     def train(self):
         """Train the dense network, once, and the masked one; draw the curves while they grow."""
@@ -112,15 +96,15 @@ class _Explorer:
         with self.aside:
             try:
                 for done, (label, chosen) in enumerate(todo.items()):
-                    self.say(f"Training: {label} ...")
+                    self.said.value = f"Training: {label} ..."
                     self._train(label, chosen, done * self.steps)
                 self.draw()
                 last = {n: c.validation_accuracy.iloc[-1] for n, c in self.curves.items()}
-                self.say(f"Validation accuracy: dense {last['dense']:.2%}; {name}: {last[name]:.2%}.")
+                self.said.value = f"Validation accuracy: dense {last['dense']:.2%}; {name}: {last[name]:.2%}."
             except KeyboardInterrupt:
-                self.say("Interrupted. What was finished is kept; press the button to train the rest.")
+                self.said.value = "Interrupted. What was finished stays; press the button to train the rest."
             except (ValueError, FloatingPointError) as error:
-                self.say(f"That can't be trained: {error}")
+                self.said.value = f"That can't be trained: {error}"
             finally:
                 self.button.disabled = False
 
@@ -140,8 +124,7 @@ class _Explorer:
     def draw(self, growing=None):
         """Draw the kept curves and the one that grows; earlier thresholds in grey."""
         curves = self.curves | (growing or {})
-        figure = Figure(figsize=(7.5, 3.6), layout="constrained")
-        ax = figure.subplots()
+        ax = Figure(figsize=(7.5, 3.6), layout="constrained").subplots()
         for number, (name, history) in enumerate(curves.items()):
             line = line_of(name)
             if name != "dense" and number < len(curves) - 1:
@@ -149,4 +132,4 @@ class _Explorer:
             ax.plot(history.epoch, 100 * history.validation_accuracy, **line)
         ax.set(xlabel="epoch", ylabel="validation accuracy (%)", xlim=(0, self.config.epochs))
         ax.legend(loc="lower right")
-        self.figure.value = _png(figure)
+        self.figure.value = _png(ax.figure)

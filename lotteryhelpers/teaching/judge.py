@@ -71,7 +71,17 @@ def compare(function, cases, reference, mistakes, traps=None):
     mistakes: sentence -> the function that a reader has written then. traps: sentence -> a case that only a
     function with that mistake gets wrong, if it gets the others right.
     """
-    return _judge(function, cases, reference, mistakes, False, traps or {})
+
+    def complaints(answers):
+        right = [reference(*c) for c in cases]
+        yield from (s for s, wrong in mistakes.items() if same(answers, [wrong(*c) for c in cases]))
+        check_form(answers, right)  # not before: an answer of another form may be one of the mistakes
+        for case, *pair in zip(cases, answers, right, strict=True):
+            if not same(*pair):
+                yield "for {} it gives {}; right is {}".format(*map(short, (case, *pair)))
+        yield from (s for s, c in (traps or {}).items() if not same(_call(function, c), reference(*c)))
+
+    return _judge(function, cases, complaints)
 
 
 def probe(function, cases, form, symptoms):
@@ -79,30 +89,20 @@ def probe(function, cases, form, symptoms):
 
     form: an answer of the right form for a case. symptoms: sentence -> function of all answers, True = bad.
     """
-    return _judge(function, cases, form, symptoms, True, {})
+
+    def complaints(answers):
+        check_form(answers, [form(*c) for c in cases])
+        yield from (sentence for sentence, shows in symptoms.items() if shows(*answers))
+
+    return _judge(function, cases, complaints)
 
 
-def _judge(function, cases, reference, mistakes, is_open, traps):
+def _judge(function, cases, complaints):
     try:
         if not callable(function):
             raise Wrong("give the check the function itself, without calling it: check_...(my_function)")
-        answers, right = [_call(function, c) for c in cases], [reference(*c) for c in cases]
-        if is_open:
-            check_form(answers, right)
-        pairs = list(zip(answers, right, strict=True))
-        for pair in pairs if is_open else ():  # else a wrong form may still be one of the mistakes
-            check_form(*pair)
-        for sentence, wrong in mistakes.items():
-            if wrong(*answers) if is_open else same(answers, [wrong(*c) for c in cases]):
-                raise Wrong(sentence)
-        for pair in pairs:
-            check_form(*pair)
-        for case, pair in zip(cases, pairs, strict=True):
-            if not is_open and not same(*pair):
-                raise Wrong("for {} it gives {}; right is {}".format(*map(short, (case, *pair))))
-        for sentence, case in traps.items():
-            if not same(_call(function, case), reference(*case)):
-                raise Wrong(sentence)
+        for complaint in complaints([_call(function, c) for c in cases]):
+            raise Wrong(complaint)  # one at a time
     except Wrong as wrong:
         print(f"✗ {wrong}.")
         return False
@@ -134,24 +134,9 @@ def auc(score, positive):
     return (above > below).mean() + (above == below).mean() / 2
 
 
-def counts(masks):
-    """How many weights each layer keeps."""
-    return [int(m.sum()) for m in masks]
-
-
-def draws():
-    """Probabilities [20 draws, 300 images, 10 classes] and which images their average gets wrong."""
-    labels = np.arange(300) % 10
-    odds = np.exp(np.eye(10)[labels] * np.linspace(0, 6, 300)[:, None] + normal(20, 300, 10))
-    samples = odds / odds.sum(-1, keepdims=True)
-    return samples, samples.mean(0).argmax(1) != labels
-
-
 def planted(seed):
-    """A made-up BayesianRun of two layers, and masks of the fifth of weights that its data need.
-
-    Those have large means of either sign and small deviations, and all others the contrary.
-    """
+    """A made-up BayesianRun of two layers, and masks of the fifth of weights that its data need: those have
+    large means of either sign and small deviations, and all others the contrary."""
     start, noise = ([normal(n, 9, seed=2 * k + seed) for n in (30, 9)] for k in (0, 5))
     useful = [n > 0.8 for n in noise]
     parts, biases = list(zip(useful, start, noise, strict=True)), [np.zeros(9)] * 2
@@ -161,12 +146,6 @@ def planted(seed):
     return BayesianRun(first, Posterior(means, deviations, biases), {}, None), useful
 
 
-def each(quantifier, cases):
-    """Turn ``hit(answer, *case)`` into a symptom that asks it of any or all cases."""
-
-    def symptom_of(hit):
-        return lambda *answers: quantifier(
-            hit(np.asarray(a), *case) for a, case in zip(answers, cases, strict=True)
-        )
-
-    return symptom_of
+def each(ask, cases):
+    """Turn ``hit(answer, *case)`` into a symptom that asks it of ``any`` or ``all`` cases."""
+    return lambda hit: lambda *found: ask(hit(np.asarray(a), *c) for a, c in zip(found, cases, strict=True))
