@@ -27,6 +27,7 @@ CRITERIA = _Criteria()
 
 def criterion(function):
     """Enter a function of the same name, without its underscore, into ``CRITERIA``."""
+
     @functools.wraps(function)
     def scored(run, **extras):
         scores = function(run, **extras)
@@ -52,10 +53,8 @@ def each(formula, *layered):
 def stddevs(posterior):
     """The deviations; a ValueError for a deterministic network, where all would tie."""
     if not any(s.any() for s in posterior.stddevs):
-        raise ValueError(
-            "this criterion reads posterior deviations, and a deterministic network has none (in a pruning "
-            "loop, bayesian=TrainConfig(...) trains a posterior)"
-        )
+        raise ValueError("this criterion reads posterior deviations, and a deterministic network has none "
+                         "(in a pruning loop, bayesian=TrainConfig(...) trains a posterior)")  # fmt: skip
     return posterior.stddevs
 
 
@@ -103,19 +102,15 @@ SCOPES = ("layer", "uniform", "global", "variance")
 
 
 def masks_for(run, criterion, density, *, scope="layer", **extras):
-    """Score by a criterion and keep the best fraction ``density``.
+    """Score a ``BayesianRun`` by a criterion, a name in ``CRITERIA``, and keep the best fraction ``density``.
+
+    A ValueError names a bad argument, or the layer that would be left empty.
 
     Args:
-        run: a ``BayesianRun``.
-        criterion: a name in ``CRITERIA``.
-        density: above 0, at most 1.
         scope: ``"layer"``: in each layer, the output layer by the half-rate rule; ``"uniform"``: in each
             layer, the output layer too; ``"global"``: all layers ranked together; ``"variance"``: as many in
             each layer as one variance threshold for the whole network keeps.
         **extras: what the criterion needs: dataset, dense, rng, prior_stddev.
-
-    Raises:
-        ValueError: names the argument; also when a layer would be left empty.
     """
     if scope not in SCOPES:
         raise ValueError(f"scope={scope!r} must be one of {', '.join(SCOPES)}")
