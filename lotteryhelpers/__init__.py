@@ -6,7 +6,6 @@ from lotteryhelpers.startup.quiet import import_tensorflow
 import_tensorflow()
 explain_missing_names()
 
-# isort would spend a line on every name of the long imports
 # isort: off
 from lotteryhelpers.bayesian import draw_initial, load_or_train_bayesian, train_bayesian
 from lotteryhelpers.criteria import CRITERIA, masks_for

@@ -10,13 +10,11 @@ from lotteryhelpers.training import check_positive, is_integer, train, trainer_f
 
 
 def draw_initial(sizes, seed, initializer="normal"):
-    """A start for training: every layer, kernels and biases, from its own seeded generator.
+    """A start for ``sizes`` (inputs, hidden units ..., classes): every layer from its own seeded generator.
 
-    Args:
-        sizes: (inputs, hidden units ..., classes).
-        initializer: ``"normal"``, TFP's own: means and biases N(0, 0.1^2), deviations softplus(rho) with
-            rho ~ N(-3, 0.1^2); or ``"glorot"``: means normal with variance 2 / (inputs + units) (Glorot &
-            Bengio 2010, eq. 12), biases zero, the deviations as before.
+    The initializer ``"normal"`` is TFP's own: means and biases N(0, 0.1^2), deviations softplus(rho) with
+    rho ~ N(-3, 0.1^2). ``"glorot"``: means normal with variance 2 / (inputs + units) (Glorot & Bengio 2010,
+    eq. 12), biases zero, the deviations as before.
     """
     check_initializer(initializer)
     means, stddevs, biases = [], [], []
@@ -41,13 +39,13 @@ def train_bayesian(
 ):  # fmt: skip
     """Fit a Gaussian to every weight by maximising the ELBO; the result is a :class:`BayesianRun`.
 
-    The loss is NLL + kl_weight * KL / N, N the number of training images (Blundell et al. 2015, eq. 2). A
-    ValueError names a bad argument; a FloatingPointError names the step at which the loss is not finite.
+    The loss is NLL + kl_weight * KL / N, N the number of training images: 1 is the ELBO (Blundell et al.
+    2015, eq. 2), 0 leaves the prior out. A ValueError names a bad argument; a FloatingPointError names the
+    step at which the loss is not finite.
 
     Args:
         initial: the Posterior to start from; None draws one, see :func:`draw_initial`.
         prior_stddev: standard deviation of every kept weight's N(0, .) prior.
-        kl_weight: 1 is the ELBO; 0 leaves the prior out.
         initializer, hidden: of a drawn start: ``"normal"`` or ``"glorot"``, and the hidden layers' units.
         masks: bool ``[inputs, units]`` a layer, True = kept; pruned weights are zero, in mean and
             deviation, and have no part in the KL.
@@ -117,8 +115,8 @@ def load_or_train_bayesian(dataset, config, **options):
     """``train_bayesian(dataset, config, **options)``, or what it gave when it was last asked the same.
 
     A result is kept in :func:`cache_folder` under a hash of the dataset's contents, the configuration, the
-    options, this package's text and TensorFlow's version. A kept file that is damaged is reported and made
-    again; a folder that can't be written to is reported, and the result given all the same.
+    options, this package's text and TensorFlow's version. A damaged file is reported and made again; a folder
+    that can't be written to is reported, and the result given all the same.
     """
     for name in {"hidden", "snapshots"} & set(options):
         options[name] = as_tuple(name, options[name])

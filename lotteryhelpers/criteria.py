@@ -16,12 +16,11 @@ class _Criteria(dict):
         return super().__getitem__(name)
 
 
-#: run: a ``BayesianRun``, or a ``TicketRun`` where no deviation is needed (mu is then the weight); dataset:
-#: a ``Dataset``; dense: the ``TicketRun`` of the dense network trained from run.initial; rng: a NumPy
-#: Generator; prior_stddev: what the run was trained with. A criterion ignores what it doesn't need and
-#: raises a ValueError for what it misses. Scores are a tuple of float arrays ``[inputs, units]``; what the
-#: run's masks pruned has the score -inf. A reader's own criterion, ``CRITERIA["mine"] = function``, works
-#: everywhere that a name does.
+#: run: a ``BayesianRun``, or a ``TicketRun`` where no deviation is needed (mu is then the weight); dense: the
+#: ``TicketRun`` of the dense network trained from run.initial; rng: a NumPy Generator; prior_stddev: what the
+#: run was trained with. A criterion ignores what it doesn't need and raises a ValueError for what it misses.
+#: Scores are a tuple of float arrays ``[inputs, units]``; what the run's masks pruned has the score -inf. A
+#: reader's own criterion, ``CRITERIA["mine"] = function``, works everywhere that a name does.
 CRITERIA = _Criteria()
 
 
@@ -104,9 +103,8 @@ SCOPES = ("layer", "uniform", "global", "variance")
 def masks_for(run, criterion, density, *, scope="layer", **extras):
     """Score a ``BayesianRun`` by a criterion, a name in ``CRITERIA``, and keep the best fraction ``density``.
 
-    A ValueError names a bad argument, or the layer that would be left empty.
-
     Args:
+        density: above 0, at most 1; a ValueError says if it would leave a layer empty.
         scope: ``"layer"``: in each layer, the output layer by the half-rate rule; ``"uniform"``: in each
             layer, the output layer too; ``"global"``: all layers ranked together; ``"variance"``: as many in
             each layer as one variance threshold for the whole network keeps.

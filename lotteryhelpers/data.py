@@ -11,8 +11,6 @@ import tensorflow as tf
 from lotteryhelpers.startup.downloads import published
 from lotteryhelpers.storage import PickledByFields
 
-NAMES = ("mnist", "fashion_mnist", "digits")
-
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Split(PickledByFields):
@@ -60,11 +58,11 @@ def load_dataset(name="auto", *, num_train=None, num_validation=None, seed=0):
         name: ``"mnist"`` (LeCun et al. 1998) and ``"fashion_mnist"`` (Xiao et al. 2017): 55,000 / 5,000 /
             10,000 images of 28 x 28, the last 5,000 training images validating; ``"digits"``: 1,257 / 180 /
             360 of 8 x 8; ``"auto"``: MNIST when at hand or to be downloaded, else digits, saying which.
-        num_train, num_validation: how many of those images; None is all.
-        seed: which images a subset holds. The test images never change.
+        num_train, num_validation: how many of those images, drawn by ``seed``; None is all.
     """
-    if name not in (*NAMES, "auto"):
-        raise ValueError(f"name={name!r} must be one of {', '.join(NAMES)}, auto")
+    names = ("mnist", "fashion_mnist", "digits", "auto")
+    if name not in names:
+        raise ValueError(f"name={name!r} must be one of {', '.join(names)}")
     name, (x_train, y_train, x_test, y_test) = _arrays_of(name)
     held_out, brightest = (180, 16) if name == "digits" else (5_000, 255)
     made = {}
@@ -79,9 +77,9 @@ def load_dataset(name="auto", *, num_train=None, num_validation=None, seed=0):
             chosen = np.sort(np.random.default_rng([seed, len(labels)]).permutation(len(labels))[:count])
             images, labels = images[chosen], labels[chosen]
         images = images.reshape(len(images), -1).astype(np.float32) / np.float32(brightest)
-        made[split] = Split(images, labels.astype(np.int32))
-        for array in (made[split].images, made[split].labels):
-            array.flags.writeable = False  # tensors and fingerprint are made once
+        labels = labels.astype(np.int32)
+        images.flags.writeable = labels.flags.writeable = False  # tensors and fingerprint are made once
+        made[split] = Split(images, labels)
     return Dataset(name, x_train.shape[1:], 10, **made)
 
 

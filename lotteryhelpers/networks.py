@@ -20,9 +20,8 @@ EPSILON = 1.1920929e-07  # TFP adds the float32 epsilon to softplus, so that no 
 class MaskedDense(tf_keras.layers.Dense):
     """``tf_keras``'s Dense layer whose kernel is zero where its mask is 0 (all ones at first).
 
-    The mask is the kernel's constraint: whatever the optimizer, its step ends with kernel * mask. XLA does
-    that in the pass over the memory that the step takes anyway; a product with the mask in the forward pass
-    is one more array to write, and made an epoch a tenth longer.
+    The mask is the kernel's constraint: XLA applies it in the pass over the memory that a step takes anyway.
+    A product with the mask in the forward pass is one more array to write; it made an epoch a tenth longer.
     """
 
     def at_rest(self, kernel):
@@ -86,8 +85,7 @@ class Flipout(tfp.layers.DenseFlipout):
         """Args: units and activation as for Dense."""
         point_from_zero = {"is_singular": True, "loc_initializer": tf_keras.initializers.Zeros()}
         super().__init__(
-            units, activation=activation,
-            kernel_posterior_fn=self._masked_posterior, kernel_prior_fn=self._prior,
+            units, activation, kernel_posterior_fn=self._masked_posterior, kernel_prior_fn=self._prior,
             kernel_divergence_fn=lambda posterior, prior, _: self.kl(),
             bias_posterior_fn=tfp.layers.default_mean_field_normal_fn(**point_from_zero), **kwargs,
         )  # fmt: skip

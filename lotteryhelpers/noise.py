@@ -3,8 +3,7 @@
 A counter-based generator has no state to carry: the numbers of a step are a function of (key, step), so
 they need no memory, no copies, and are the same on every thread and machine. TensorFlow has Philox too
 (``tf.random.stateless_normal``); measured inside XLA on two cores it drew 89 million normals a second, its
-ThreeFry 145, and this file 222. On a GPU the same code would run on the device (not tried).
-This file is the one place to change for another generator.
+ThreeFry 145, and this file 222. This file is the one place to change for another generator.
 """
 
 import math

@@ -81,8 +81,8 @@ class Posterior:
 class BayesianRun(PickledByFields):
     """What :func:`train_bayesian` gives: the Posterior before the first step, and at the end.
 
-    ``snapshots`` is a dict from epoch (as it was asked for) to Posterior, ``history`` a row an evaluation, see
-    :func:`lotteryhelpers.training.train`; its accuracies are those of the posterior means.
+    ``snapshots`` is a dict from epoch (as it was asked for) to Posterior; ``history``, a row an evaluation,
+    is that of :func:`lotteryhelpers.training.train`, with the accuracies of the posterior means.
     """
 
     initial: Posterior
@@ -145,9 +145,6 @@ def put_posterior(network, posterior, masks, *, prior_stddev=1.0, seed=0):
 
 def take_posterior(network):
     """The Posterior that a Flipout network's variables hold; zero where pruned."""
-    layers = [layer.kernel_posterior.distribution for layer in network.layers]
-    return Posterior(
-        [tf.convert_to_tensor(layer.loc).numpy() for layer in layers],
-        [tf.convert_to_tensor(layer.scale).numpy() for layer in layers],
-        [layer.bias.numpy() for layer in network.layers],
-    )
+    layers = network.layers
+    means, biases = [layer.loc.numpy() for layer in layers], [layer.bias.numpy() for layer in layers]
+    return Posterior(means, [(layer.scale() * layer.mask).numpy() for layer in layers], biases)

@@ -77,18 +77,17 @@ def accuracy(weights, biases, split):
 def train_ticket(
     dataset, initial, masks, config, *, compact=False, frozen=None, snapshots=(), on_evaluation=None
 ):  # fmt: skip
-    """Train the network from ``initial``'s means and biases with the pruned weights held at zero.
+    """Train from ``initial``'s means and biases with the pruned weights held at zero: a :class:`TicketRun`.
 
-    Runs with the same ``config`` see the same batches in the same order, whatever the mask. The result is a
-    full-size :class:`TicketRun`. A ValueError names a bad argument; a FloatingPointError names the step at
-    which the loss is not finite.
+    Runs with the same ``config`` see the same batches in the same order, whatever the mask. A ValueError
+    names a bad argument; a FloatingPointError names the step at which the loss is not finite.
 
     Args:
         initial: the Posterior whose means and biases are the start (rewinding; Frankle & Carbin 2019).
         masks: bool ``[inputs, units]`` a layer, True = kept; None is the dense network.
         compact: train only the inputs and units that the masks leave connected, see
-            :func:`lotteryhelpers.compact`. The same steps up to rounding, each faster; but every new shape
-            is compiled first, which takes about as long as a few epochs.
+            :func:`lotteryhelpers.compact`. The same steps up to rounding, each faster, and a full-size run;
+            but every new shape is compiled first, which takes about as long as a few epochs.
         frozen: what the pruned weights are held at in place of zero, ``[inputs, units]`` a layer (Zhou et
             al. 2019, section 4: mask-0 actions); what it holds where the masks keep has no part.
         snapshots: epochs (0 and fractions too) after which to keep the weights.
@@ -147,7 +146,5 @@ def train_ticket(
         network.set_weights(best["weights"])
         test_accuracy_at_best = float(trainer.evaluate(*dataset.test.tensors)[1])
     snapshots = {epoch: taken[step] for epoch, step in step_of.items()}
-    return TicketRun(
-        history, final.means, final.biases, kept, start, snapshots, test_accuracy, best["step"],
-        test_accuracy_at_best,
-    )  # fmt: skip
+    return TicketRun(history, final.means, final.biases, kept, start, snapshots,
+                     test_accuracy, best["step"], test_accuracy_at_best)  # fmt: skip

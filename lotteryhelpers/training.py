@@ -141,10 +141,8 @@ def _correct(logits, labels):
     return tf.equal(tf.argmax(logits, axis=1, output_type=tf.int32), labels)
 
 
-@functools.lru_cache(maxsize=8)
-def trainer_for(layer_class, sizes):
-    """The trainer of an architecture, made at its first use and kept."""
-    return Trainer(layer_class, sizes)
+#: ``trainer_for(layer_class, sizes)``: the trainer of an architecture, made at its first use and kept.
+trainer_for = functools.lru_cache(maxsize=8)(Trainer)
 
 
 @contextlib.contextmanager
@@ -176,7 +174,6 @@ def train(
         kl_weight: the KL's weight; it is divided by the number of training images.
         on_evaluation: ``on_evaluation(row)`` is called with each new row of the history, a dict.
         at_step: ``at_step(step)`` is called after each of ``steps``, counted from 1.
-        label: what the progress bar says.
     """
     (images, labels), validation = dataset.train.tensors, dataset.validation.tensors
     num_images = len(dataset.train.labels)

@@ -87,7 +87,6 @@ def _keras_files(name):
         reason = str(reason) or f"no answer within {_ANSWER_SECONDS} seconds"
         if kept := [str(f / file) for f in folders for file in files if (f / file).exists()]:
             reason = f"{', '.join(kept)}: not all of what was published; {reason}"
-        raise ConnectionError(
-            f"{name} is not at hand and can't be downloaded ({reason}); put {name}.npz, in Keras' format, "
-            f"into the folder that ${DATA_DIR} names, try again with a network, or use load_dataset('digits')"
-        ) from error
+        raise ConnectionError(f"{name} is not at hand and can't be downloaded ({reason}); put {name}.npz, in "
+                              f"Keras' format, into the folder that ${DATA_DIR} names, try again with a "
+                              "network, or use load_dataset('digits')") from error  # fmt: skip
