@@ -6,28 +6,20 @@ from lotteryhelpers.startup.quiet import import_tensorflow
 import_tensorflow()
 explain_missing_names()
 
+# isort: off
 from lotteryhelpers.bayesian import draw_initial, load_or_train_bayesian, train_bayesian
 from lotteryhelpers.criteria import CRITERIA, masks_for
 from lotteryhelpers.data import Dataset, load_dataset
 from lotteryhelpers.evidence import Interval, paired_interval
 from lotteryhelpers.masks import (
-    density,
-    jaccard,
-    keep_counts,
-    keep_fraction,
-    variance_masks,
-    variance_quantile,
-)
+    density, jaccard, keep_counts, keep_fraction, variance_masks, variance_quantile,
+)  # fmt: skip
 from lotteryhelpers.networks import mean_logits
 from lotteryhelpers.papers import estimators, scores  # they add to ESTIMATORS and CRITERIA
 from lotteryhelpers.papers.compacting import Compact, compact, keep_units
 from lotteryhelpers.papers.pruning import (
-    PruningRound,
-    frozen_values,
-    iterative_magnitude_pruning,
-    prune,
-    restart,
-)
+    PruningRound, frozen_values, iterative_magnitude_pruning, prune, restart,
+)  # fmt: skip
 from lotteryhelpers.papers.supermasks import SupermaskRun, train_supermask
 from lotteryhelpers.plots import COLORS, LAYER_COLORS, line_of, plot_curves, show_mask, show_pixels, use_style
 from lotteryhelpers.posterior import BayesianRun, Posterior

@@ -10,14 +10,11 @@ from lotteryhelpers.training import check_positive, is_integer, train, trainer_f
 
 
 def draw_initial(sizes, seed, initializer="normal"):
-    """A start for training: every layer, kernels and biases, from its own seeded generator.
+    """A start for ``sizes`` (inputs, hidden units ..., classes): every layer from its own seeded generator.
 
-    Args:
-        sizes: (inputs, hidden units ..., classes).
-        seed: int of at least 0.
-        initializer: ``"normal"``, TFP's own: means and biases N(0, 0.1^2), deviations softplus(rho) with
-            rho ~ N(-3, 0.1^2); or ``"glorot"``: means normal with variance 2 / (inputs + units) (Glorot &
-            Bengio 2010, eq. 12), biases zero, the deviations as before.
+    The initializer ``"normal"`` is TFP's own: means and biases N(0, 0.1^2), deviations softplus(rho) with
+    rho ~ N(-3, 0.1^2). ``"glorot"``: means normal with variance 2 / (inputs + units) (Glorot & Bengio 2010,
+    eq. 12), biases zero, the deviations as before.
     """
     check_initializer(initializer)
     means, stddevs, biases = [], [], []
@@ -40,48 +37,37 @@ def train_bayesian(
     dataset, config, *, initial=None, prior_stddev=1.0, kl_weight=1.0, initializer="normal",
     hidden=(300, 100), masks=None, estimator="flipout", snapshots=(),
 ):  # fmt: skip
-    """Fit a Gaussian to every weight by maximising the ELBO.
+    """Fit a Gaussian to every weight by maximising the ELBO; the result is a :class:`BayesianRun`.
 
-    The loss is NLL + kl_weight * KL / N, N the number of training images (Blundell et al. 2015, eq. 2).
+    The loss is NLL + kl_weight * KL / N, N the number of training images: 1 is the ELBO (Blundell et al.
+    2015, eq. 2), 0 leaves the prior out. A ValueError names a bad argument; a FloatingPointError names the
+    step at which the loss is not finite.
 
     Args:
-        dataset: a ``Dataset``.
-        config: a ``TrainConfig``.
         initial: the Posterior to start from; None draws one, see :func:`draw_initial`.
         prior_stddev: standard deviation of every kept weight's N(0, .) prior.
-        kl_weight: 1 is the ELBO; 0 leaves the prior out.
-        initializer: ``"normal"`` or ``"glorot"``; not used when ``initial`` is given.
-        hidden: the hidden layers' units; not used when ``initial`` is given.
+        initializer, hidden: of a drawn start: ``"normal"`` or ``"glorot"``, and the hidden layers' units.
         masks: bool ``[inputs, units]`` a layer, True = kept; pruned weights are zero, in mean and
             deviation, and have no part in the KL.
         estimator: of the gradient: ``"flipout"`` (Wen et al. 2018, eq. 4), ``"local"`` (reparameterisation,
             Kingma et al. 2015) or ``"shared"`` (one draw of the weights a batch, Blundell et al. 2015).
         snapshots: epochs (0 and fractions too) after which to keep the Posterior.
-
-    Returns:
-        A :class:`BayesianRun`.
-
-    Raises:
-        ValueError: names the argument, its value and what would be right.
-        FloatingPointError: the loss is not finite; says at which step.
     """
     check_positive("prior_stddev", prior_stddev)
     check_positive("kl_weight", kl_weight, or_zero=True)
-    inputs, classes = dataset.train.images.shape[1], dataset.num_classes
     if not isinstance(estimator, str) or estimator not in ESTIMATORS:
         raise ValueError(f"estimator={estimator!r} must be one of {', '.join(ESTIMATORS)}")
     hidden = as_tuple("hidden", hidden)
     if initial is None:
         if not hidden or not all(is_integer(n, 1, 10**5) for n in hidden):
             raise ValueError(f"hidden={hidden!r} must be a tuple of unit counts from 1 to 100,000")
-        initial = draw_initial((inputs, *hidden, classes), config.seed, initializer)
+        sizes = (dataset.train.images.shape[1], *hidden, dataset.num_classes)
+        initial = draw_initial(sizes, config.seed, initializer)
     check_fits(initial, dataset)
     masks = check_masks(masks, initial.means, for_training=True)
-    initial = Posterior(
-        [np.where(m, a, 0) for m, a in zip(masks, initial.means, strict=True)],
-        [np.where(m, a, 0) for m, a in zip(masks, initial.stddevs, strict=True)],
-        initial.biases,
-    )
+    means = [np.where(m, mean, 0) for m, mean in zip(masks, initial.means, strict=True)]
+    stddevs = [np.where(m, stddev, 0) for m, stddev in zip(masks, initial.stddevs, strict=True)]
+    initial = Posterior(means, stddevs, initial.biases)
     if any((s[m] <= EPSILON).any() for s, m in zip(initial.stddevs, masks, strict=True)):
         raise ValueError("initial.stddevs holds zeros where the masks keep; training needs all above 0")
     step_of = steps_of(snapshots, dataset, config)
@@ -90,13 +76,9 @@ def train_bayesian(
     with trainer.lock:
         network = trainer.network
         put_posterior(network, initial, masks, prior_stddev=prior_stddev, seed=config.seed)
-
-        def keep(step):
-            kept[step] = take_posterior(network)
-
         history = train(
-            trainer, dataset, config, kl_weight=kl_weight, at_step=keep, steps={*step_of.values()} - {0},
-            label="Bayesian network",
+            trainer, dataset, config, kl_weight=kl_weight, steps={*step_of.values()} - {0},
+            at_step=lambda step: kept.update({step: take_posterior(network)}), label="Bayesian network",
         )  # fmt: skip
         final = take_posterior(network)
     return BayesianRun(initial, final, {epoch: kept[step] for epoch, step in step_of.items()}, history)
@@ -123,9 +105,7 @@ def as_tuple(name, values):
 def check_fits(initial, dataset):
     """Raise unless the posterior's network reads this dataset's images and tells its classes."""
     if not isinstance(initial, Posterior):
-        raise ValueError(
-            f"initial is a {type(initial).__name__}; it must be a Posterior, such as run.initial"
-        )
+        raise ValueError(f"initial is a {type(initial).__name__}; it must be a Posterior such as run.initial")
     ends, needed = (initial.sizes[0], initial.sizes[-1]), (dataset.train.images.shape[1], dataset.num_classes)
     if ends != needed:
         raise ValueError(f"initial has {ends} (inputs, classes), but {dataset.name} needs {needed}")
@@ -135,8 +115,8 @@ def load_or_train_bayesian(dataset, config, **options):
     """``train_bayesian(dataset, config, **options)``, or what it gave when it was last asked the same.
 
     A result is kept in :func:`cache_folder` under a hash of the dataset's contents, the configuration, the
-    options, this package's text and TensorFlow's version. A kept file that is damaged is reported and made
-    again; a folder that can't be written to is reported, and the result given all the same.
+    options, this package's text and TensorFlow's version. A damaged file is reported and made again; a folder
+    that can't be written to is reported, and the result given all the same.
     """
     for name in {"hidden", "snapshots"} & set(options):
         options[name] = as_tuple(name, options[name])

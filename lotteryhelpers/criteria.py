@@ -16,17 +16,17 @@ class _Criteria(dict):
         return super().__getitem__(name)
 
 
-#: run: a ``BayesianRun``, or a ``TicketRun`` where no deviation is needed (mu is then the weight); dataset:
-#: a ``Dataset``; dense: the ``TicketRun`` of the dense network trained from run.initial; rng: a NumPy
-#: Generator; prior_stddev: what the run was trained with. A criterion ignores what it doesn't need and
-#: raises a ValueError for what it misses. Scores are a tuple of float arrays ``[inputs, units]``; what the
-#: run's masks pruned has the score -inf. A reader's own criterion, ``CRITERIA["mine"] = function``, works
-#: everywhere that a name does.
+#: run: a ``BayesianRun``, or a ``TicketRun`` where no deviation is needed (mu is then the weight); dense: the
+#: ``TicketRun`` of the dense network trained from run.initial; rng: a NumPy Generator; prior_stddev: what the
+#: run was trained with. A criterion ignores what it doesn't need and raises a ValueError for what it misses.
+#: Scores are a tuple of float arrays ``[inputs, units]``; what the run's masks pruned has the score -inf. A
+#: reader's own criterion, ``CRITERIA["mine"] = function``, works everywhere that a name does.
 CRITERIA = _Criteria()
 
 
 def criterion(function):
     """Enter a function of the same name, without its underscore, into ``CRITERIA``."""
+
     @functools.wraps(function)
     def scored(run, **extras):
         scores = function(run, **extras)
@@ -52,10 +52,8 @@ def each(formula, *layered):
 def stddevs(posterior):
     """The deviations; a ValueError for a deterministic network, where all would tie."""
     if not any(s.any() for s in posterior.stddevs):
-        raise ValueError(
-            "this criterion reads posterior deviations, and a deterministic network has none (in a pruning "
-            "loop, bayesian=TrainConfig(...) trains a posterior)"
-        )
+        raise ValueError("this criterion reads posterior deviations, and a deterministic network has none "
+                         "(in a pruning loop, bayesian=TrainConfig(...) trains a posterior)")  # fmt: skip
     return posterior.stddevs
 
 
@@ -103,19 +101,14 @@ SCOPES = ("layer", "uniform", "global", "variance")
 
 
 def masks_for(run, criterion, density, *, scope="layer", **extras):
-    """Score by a criterion and keep the best fraction ``density``.
+    """Score a ``BayesianRun`` by a criterion, a name in ``CRITERIA``, and keep the best fraction ``density``.
 
     Args:
-        run: a ``BayesianRun``.
-        criterion: a name in ``CRITERIA``.
-        density: above 0, at most 1.
+        density: above 0, at most 1; a ValueError says if it would leave a layer empty.
         scope: ``"layer"``: in each layer, the output layer by the half-rate rule; ``"uniform"``: in each
             layer, the output layer too; ``"global"``: all layers ranked together; ``"variance"``: as many in
             each layer as one variance threshold for the whole network keeps.
         **extras: what the criterion needs: dataset, dense, rng, prior_stddev.
-
-    Raises:
-        ValueError: names the argument; also when a layer would be left empty.
     """
     if scope not in SCOPES:
         raise ValueError(f"scope={scope!r} must be one of {', '.join(SCOPES)}")

@@ -11,8 +11,6 @@ import tensorflow as tf
 from lotteryhelpers.startup.downloads import published
 from lotteryhelpers.storage import PickledByFields
 
-NAMES = ("mnist", "fashion_mnist", "digits")
-
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Split(PickledByFields):
@@ -49,52 +47,39 @@ class Dataset:
 
 
 def load_dataset(name="auto", *, num_train=None, num_validation=None, seed=0):
-    """Load and split a data set.
+    """Load and split a data set: a :class:`Dataset`.
 
     MNIST and Fashion-MNIST are looked for in the folder that ``$LOTTERYHELPERS_DATA_DIR`` names
     (``mnist.npz`` and ``fashion_mnist.npz``, in Keras' format), then in Keras' cache, else downloaded into
-    that. The digits are part of scikit-learn and need no network.
+    that. The digits are part of scikit-learn and need no network. A ValueError names a bad argument, or a
+    file that is not the data set; a ConnectionError says that it is not at hand and can't be downloaded.
 
     Args:
         name: ``"mnist"`` (LeCun et al. 1998) and ``"fashion_mnist"`` (Xiao et al. 2017): 55,000 / 5,000 /
             10,000 images of 28 x 28, the last 5,000 training images validating; ``"digits"``: 1,257 / 180 /
             360 of 8 x 8; ``"auto"``: MNIST when at hand or to be downloaded, else digits, saying which.
-        num_train: how many of the training images; None is all.
-        num_validation: how many of the validation images; None is all.
-        seed: which images a subset holds. The test images never change.
-
-    Returns:
-        A :class:`Dataset`.
-
-    Raises:
-        ValueError: an argument is bad, or a file is not the data set (the message names it).
-        ConnectionError: the data set is not at hand and can't be downloaded.
+        num_train, num_validation: how many of those images, drawn by ``seed``; None is all.
     """
-    if name not in (*NAMES, "auto"):
-        raise ValueError(f"name={name!r} must be one of {', '.join(NAMES)}, auto")
-    if name == "auto":
-        name, arrays = _mnist_or_digits()
-    else:
-        arrays = _digits() if name == "digits" else published(name)[0]
-    x_train, y_train, x_test, y_test = arrays
-    held_out = 180 if name == "digits" else 5_000
-    splits = {
-        "train": (x_train[:-held_out], y_train[:-held_out], num_train),
-        "validation": (x_train[-held_out:], y_train[-held_out:], num_validation),
-        "test": (x_test, y_test, None),
-    }
+    names = ("mnist", "fashion_mnist", "digits", "auto")
+    if name not in names:
+        raise ValueError(f"name={name!r} must be one of {', '.join(names)}")
+    name, (x_train, y_train, x_test, y_test) = _arrays_of(name)
+    held_out, brightest = (180, 16) if name == "digits" else (5_000, 255)
     made = {}
-    for split, (images, labels, count) in splits.items():
+    for split, images, labels, count in (
+        ("train", x_train[:-held_out], y_train[:-held_out], num_train),
+        ("validation", x_train[-held_out:], y_train[-held_out:], num_validation),
+        ("test", x_test, y_test, None),
+    ):
         if count is not None:
             if not isinstance(count, int | np.integer) or not 1 <= count <= len(labels):
                 raise ValueError(f"num_{split}={count!r} must be an integer from 1 to {len(labels):,}")
             chosen = np.sort(np.random.default_rng([seed, len(labels)]).permutation(len(labels))[:count])
             images, labels = images[chosen], labels[chosen]
-        scale = 16 if name == "digits" else 255
-        flat = images.reshape(len(images), -1).astype(np.float32) / np.float32(scale)
-        made[split] = Split(flat, labels.astype(np.int32))
-        for array in (made[split].images, made[split].labels):
-            array.flags.writeable = False  # tensors and fingerprint are made once
+        images = images.reshape(len(images), -1).astype(np.float32) / np.float32(brightest)
+        labels = labels.astype(np.int32)
+        images.flags.writeable = labels.flags.writeable = False  # tensors and fingerprint are made once
+        made[split] = Split(images, labels)
     return Dataset(name, x_train.shape[1:], 10, **made)
 
 
@@ -106,7 +91,10 @@ def _digits():
     return images[:-360], labels[:-360], images[-360:], labels[-360:]
 
 
-def _mnist_or_digits():
+def _arrays_of(name):
+    """The name, which "auto" leaves open, and the four arrays."""
+    if name != "auto":
+        return name, _digits() if name == "digits" else published(name)[0]
     try:
         arrays, where = published("mnist")
     except ConnectionError as error:

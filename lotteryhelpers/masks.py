@@ -46,15 +46,8 @@ def check_masks(masks, weights, *, for_training=False):
 def variance_masks(posterior, threshold):
     """Keep each weight whose posterior variance is at most ``threshold``, one for the whole network.
 
-    Args:
-        posterior: a ``Posterior``, as a rule ``run.final``.
-        threshold: a variance, not a standard deviation.
-
-    Returns:
-        Masks.
-
-    Raises:
-        ValueError: the threshold isn't a number of at least 0, or it empties a layer.
+    The posterior is as a rule ``run.final``; the threshold is a variance, not a standard deviation. A
+    ValueError says that it isn't a number of at least 0, or empties a layer.
     """
     if not isinstance(threshold, int | float | np.number) or not threshold >= 0:
         raise ValueError(f"threshold={threshold!r} must be a variance: a number of at least 0")
@@ -109,30 +102,26 @@ def keep_fraction(scores, density, *, scope="layer", output_density=None):
 
     Args:
         scores: an array ``[inputs, units]`` a layer, without NaN; higher = keep.
-        density: above 0, at most 1.
+        density: above 0, at most 1; a ValueError says if it would leave a layer empty.
         scope: ``"layer"`` keeps exactly round(density * size) in each layer; ``"global"`` ranks all layers
             together and keeps exactly round(density * all).
         output_density: the last layer's own density with scope="layer"; None is the half-rate rule
             ``density ** HALF_RATE``.
-
-    Raises:
-        ValueError: names the argument; also when a layer would be left empty.
     """
     scores = check_scores(scores)
+    sizes = [s.size for s in scores]
     _check_density("density", density)
     if scope == "layer":
-        if output_density is not None:
-            _check_density("output_density", output_density)
         last = density**HALF_RATE if output_density is None else output_density
+        _check_density("output_density", last)
         densities = [density] * (len(scores) - 1) + [last]
-        counts = [round(d * s.size) for d, s in zip(densities, scores, strict=True)]
+        counts = [round(d * size) for d, size in zip(densities, sizes, strict=True)]
     elif scope == "global":
         if output_density is not None:
             raise ValueError("output_density has no meaning with scope='global'")
-        kept = keep_counts([np.concatenate([s.ravel() for s in scores])[None]],
-                           [max(1, round(density * sum(s.size for s in scores)))])[0]  # fmt: skip
-        parts = np.split(kept[0], np.cumsum([s.size for s in scores])[:-1])
-        counts = [int(part.sum()) for part in parts]
+        in_a_row = np.concatenate([s.ravel() for s in scores])[None]
+        (kept,) = keep_counts([in_a_row], [max(1, round(density * sum(sizes)))])
+        counts = [int(part.sum()) for part in np.split(kept[0], np.cumsum(sizes)[:-1])]
     else:
         raise ValueError(f"scope={scope!r} must be 'layer' or 'global'")
     if 0 in counts:
@@ -149,12 +138,11 @@ def check_scores(scores):
     """A score array a layer, ``[inputs, units]``, without NaN; else a ValueError."""
     scores = tuple(np.asarray(s) for s in scores)
     for layer, score in enumerate(scores, start=1):
+        name = f"scores of layer {layer}"
         if score.ndim != 2 or score.dtype.kind not in "iuf":
-            raise ValueError(
-                f"scores of layer {layer} are {score.dtype} {score.shape}; need numbers [inputs, units]"
-            )
+            raise ValueError(f"{name} are {score.dtype} {score.shape}; need numbers [inputs, units]")
         if np.isnan(score).any():
-            raise ValueError(f"scores of layer {layer} hold {np.isnan(score).sum()} NaN; each needs a rank")
+            raise ValueError(f"{name} hold {np.isnan(score).sum()} NaN; each needs a rank")
     return scores
 
 

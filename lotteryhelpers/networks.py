@@ -4,7 +4,6 @@ Both are fully connected with ReLU between the layers. A pruned weight is zero, 
 ends by making it zero again, so neither momentum nor anything else moves the network through it.
 """
 
-import contextlib
 import warnings
 
 import numpy as np
@@ -21,9 +20,8 @@ EPSILON = 1.1920929e-07  # TFP adds the float32 epsilon to softplus, so that no 
 class MaskedDense(tf_keras.layers.Dense):
     """``tf_keras``'s Dense layer whose kernel is zero where its mask is 0 (all ones at first).
 
-    The mask is the kernel's constraint: whatever the optimizer, its step ends with kernel * mask. XLA does
-    that in the pass over the memory that the step takes anyway; a product with the mask in the forward pass
-    is one more array to write, and made an epoch a tenth longer.
+    The mask is the kernel's constraint: XLA applies it in the pass over the memory that a step takes anyway.
+    A product with the mask in the forward pass is one more array to write; it made an epoch a tenth longer.
     """
 
     def at_rest(self, kernel):
@@ -85,33 +83,24 @@ class Flipout(tfp.layers.DenseFlipout):
 
     def __init__(self, units, activation=None, **kwargs):
         """Args: units and activation as for Dense."""
+        point_from_zero = {"is_singular": True, "loc_initializer": tf_keras.initializers.Zeros()}
         super().__init__(
-            units,
-            activation=activation,
-            kernel_posterior_fn=self._masked_posterior,
-            kernel_prior_fn=self._prior,
+            units, activation, kernel_posterior_fn=self._masked_posterior, kernel_prior_fn=self._prior,
             kernel_divergence_fn=lambda posterior, prior, _: self.kl(),
-            bias_posterior_fn=tfp.layers.default_mean_field_normal_fn(
-                is_singular=True, loc_initializer=tf_keras.initializers.Zeros()
-            ),
-            **kwargs,
-        )
+            bias_posterior_fn=tfp.layers.default_mean_field_normal_fn(**point_from_zero), **kwargs,
+        )  # fmt: skip
 
     def _masked_posterior(self, dtype, shape, name, trainable, add_variable_fn):
-        options = {"shape": shape, "dtype": dtype}
-        self.loc = add_variable_fn(
-            name + "_loc", initializer="zeros", trainable=trainable,
-            constraint=lambda loc: loc * self.mask, **options,
-        )  # fmt: skip
-        self.rho = add_variable_fn(name + "_rho", initializer="zeros", trainable=trainable, **options)
-        self.mask = add_variable_fn(name + "_mask", initializer="ones", trainable=False, **options)
+        at_zero = {"shape": shape, "dtype": dtype, "initializer": "zeros", "trainable": trainable}
+        self.loc = add_variable_fn(name + "_loc", constraint=lambda loc: loc * self.mask, **at_zero)
+        self.rho = add_variable_fn(name + "_rho", **at_zero)
+        self.mask = add_variable_fn(name + "_mask", **at_zero | {"initializer": "ones", "trainable": False})
         scale = tfp.util.DeferredTensor(self.rho, lambda _: self.scale() * self.mask)
         return tfd.Independent(tfd.Normal(self.loc, scale), reinterpreted_batch_ndims=2)
 
     def _prior(self, dtype, shape, name, trainable, add_variable_fn):
-        self.prior_stddev = add_variable_fn(
-            name + "_stddev", shape=[], initializer="ones", dtype=dtype, trainable=False
-        )
+        at_one = {"shape": [], "dtype": dtype, "initializer": "ones", "trainable": False}
+        self.prior_stddev = add_variable_fn(name + "_stddev", **at_one)
         scale = tfp.util.DeferredTensor(self.prior_stddev, lambda stddev: stddev * tf.ones(shape, dtype))
         return tfd.Independent(tfd.Normal(tf.zeros(shape, dtype), scale), reinterpreted_batch_ndims=2)
 
@@ -166,19 +155,12 @@ class Flipout(tfp.layers.DenseFlipout):
 ESTIMATORS = {"flipout": Flipout}
 
 
-@contextlib.contextmanager
-def _without_tfp_deprecation():
-    """TFP 0.25 makes its variables with a method that tf_keras calls deprecated; no reader can help it."""
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message=".*add_variable.* is deprecated", category=UserWarning)
-        yield
-
-
 def build_network(layer_class, sizes):
     """An untrained ``tf_keras.Sequential`` of ``layer_class`` layers, e.g. sizes (784, 300, 100, 10)."""
     activations = ["relu"] * (len(sizes) - 2) + ["linear"]
     layers = [layer_class(units, activation=a) for units, a in zip(sizes[1:], activations, strict=True)]
-    with _without_tfp_deprecation():
+    with warnings.catch_warnings():  # TFP 0.25 makes its variables by a method that tf_keras calls deprecated
+        warnings.filterwarnings("ignore", message=".*add_variable.* is deprecated", category=UserWarning)
         return tf_keras.Sequential([tf_keras.Input([sizes[0]]), *layers])
 
 

@@ -3,16 +3,12 @@
 A counter-based generator has no state to carry: the numbers of a step are a function of (key, step), so
 they need no memory, no copies, and are the same on every thread and machine. TensorFlow has Philox too
 (``tf.random.stateless_normal``); measured inside XLA on two cores it drew 89 million normals a second, its
-ThreeFry 145, and this file 222. On a GPU the same code would run on the device (not tried).
-This file is the one place to change for another generator.
+ThreeFry 145, and this file 222. This file is the one place to change for another generator.
 """
 
 import math
 
 import tensorflow as tf
-
-_MULTIPLIERS = (0xD2511F53, 0xCD9E8D57)
-_WEYL = (0x9E3779B9, 0xBB67AE85)
 
 
 def _word(value):
@@ -29,33 +25,24 @@ def _multiply(a, constant):
 def philox(counter, key):
     """Philox4x32-7: four random words for each four-word counter (Salmon et al. 2011, section 3.3).
 
-    Seven rounds are the fewest that pass all tests of BigCrush (there, table 2); their default of ten
-    made a Bayesian epoch a twelfth longer.
-
-    Args:
-        counter: four uint32 tensors of one shape.
-        key: two scalar uint32 tensors.
-
-    Returns:
-        Four uint32 tensors of that shape.
+    The counter and the result are four uint32 tensors of one shape, the key two scalar ones. Seven rounds are
+    the fewest that pass all tests of BigCrush (there, table 2); their default of ten made a Bayesian epoch a
+    twelfth longer.
     """
     (c0, c1, c2, c3), (k0, k1) = counter, key
     for _ in range(7):
-        high0, low0 = _multiply(c0, _MULTIPLIERS[0])
-        high1, low1 = _multiply(c2, _MULTIPLIERS[1])
+        high0, low0 = _multiply(c0, 0xD2511F53)
+        high1, low1 = _multiply(c2, 0xCD9E8D57)
         c0, c1, c2, c3 = high1 ^ c1 ^ k0, low1, high0 ^ c3 ^ k1, low0
-        k0, k1 = k0 + _word(_WEYL[0]), k1 + _word(_WEYL[1])
+        k0, k1 = k0 + _word(0x9E3779B9), k1 + _word(0xBB67AE85)
     return c0, c1, c2, c3
 
 
 def random_words(shape, key, step, stream):
     """A ``[rows, columns]`` uint32 tensor of random bits, another for each (key, step, stream).
 
-    Args:
-        shape: rows (may be a tensor) and columns.
-        key: integer tensor ``[2]``: the run's seed and the layer's number.
-        step: integer scalar, which call this is.
-        stream: int, which of the numbers that one call needs.
+    The rows may be a tensor. The key, an integer tensor ``[2]``, is the run's seed and the layer's number;
+    step, an integer scalar, says which call this is, and stream which of the numbers that one call needs.
     """
     rows, columns = shape
     quarter = (rows + 3) // 4

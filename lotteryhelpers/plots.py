@@ -53,16 +53,10 @@ def line_of(name, *, marker=False):
 
 
 def plot_curves(histories, column="validation_accuracy", *, ax=None, percent=True):
-    """Draw learning curves, one a name: the mean over the seeds, and their range as a band.
+    """Draw learning curves, one a name: the mean over the seeds, and their range as a band; returns the axes.
 
-    Args:
-        histories: dict from name (its colour is in ``COLORS``) to a history or a list of them, a seed each.
-        column: a column of the histories.
-        ax: where to draw; None is the current axes.
-        percent: multiply by 100.
-
-    Returns:
-        The axes.
+    ``histories`` is a dict from name (its look is in ``LOOKS``) to a history or a list of them, a seed each;
+    ``ax=None`` draws on the current axes, and ``percent`` multiplies by 100.
     """
     ax = ax or plt.gca()
     for name, runs in histories.items():

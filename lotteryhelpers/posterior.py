@@ -16,10 +16,8 @@ from lotteryhelpers.storage import PickledByFields, read_npz, write_atomically
 class Posterior:
     """A mean-field Gaussian over the kernels, with point estimates for the biases.
 
-    Attributes:
-        means: a float32 ``[inputs, units]`` array a layer.
-        stddevs: the same shapes, not negative; zero only where a mask pruned.
-        biases: a float32 ``[units]`` array a layer.
+    Each is a float32 array a layer: ``means`` and ``stddevs`` ``[inputs, units]``, ``biases`` ``[units]``. A
+    deviation is not negative, and zero only where a mask pruned.
     """
 
     means: tuple
@@ -81,14 +79,10 @@ class Posterior:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class BayesianRun(PickledByFields):
-    """What :func:`train_bayesian` gives.
+    """What :func:`train_bayesian` gives: the Posterior before the first step, and at the end.
 
-    Attributes:
-        initial: the Posterior before the first step.
-        final: the Posterior at the end.
-        snapshots: dict from epoch (as it was asked for) to Posterior.
-        history: a row an evaluation, see :func:`lotteryhelpers.training.train`; accuracies are those
-            of the posterior means.
+    ``snapshots`` is a dict from epoch (as it was asked for) to Posterior; ``history``, a row an evaluation,
+    is that of :func:`lotteryhelpers.training.train`, with the accuracies of the posterior means.
     """
 
     initial: Posterior
@@ -151,9 +145,6 @@ def put_posterior(network, posterior, masks, *, prior_stddev=1.0, seed=0):
 
 def take_posterior(network):
     """The Posterior that a Flipout network's variables hold; zero where pruned."""
-    layers = [layer.kernel_posterior.distribution for layer in network.layers]
-    return Posterior(
-        [tf.convert_to_tensor(layer.loc).numpy() for layer in layers],
-        [tf.convert_to_tensor(layer.scale).numpy() for layer in layers],
-        [layer.bias.numpy() for layer in network.layers],
-    )
+    layers = network.layers
+    means, biases = [layer.loc.numpy() for layer in layers], [layer.bias.numpy() for layer in layers]
+    return Posterior(means, [(layer.scale() * layer.mask).numpy() for layer in layers], biases)

@@ -23,14 +23,12 @@ class TicketRun(PickledByFields):
 
     Attributes:
         history: a row an evaluation, see :func:`lotteryhelpers.training.train`.
-        weights: final kernels, ``[inputs, units]`` a layer; pruned ones are exactly zero, or as frozen.
-        biases: final biases, ``[units]`` a layer.
+        weights, biases: the final ones; pruned weights are exactly zero, or as frozen.
         masks: bool, True = kept; all True for the dense network.
         initial: the start, a Posterior without spread: mask * initial weights, the frozen ones as they are.
         snapshots: dict from epoch (as it was asked for) to such a Posterior.
         test_accuracy: of the final weights, 0 to 1.
-        best_step: the evaluated step of least validation loss.
-        test_accuracy_at_best: at that step, so chosen without the test set.
+        best_step, test_accuracy_at_best: the evaluated step of least validation loss, and how good it was.
     """
 
     history: pd.DataFrame
@@ -79,30 +77,21 @@ def accuracy(weights, biases, split):
 def train_ticket(
     dataset, initial, masks, config, *, compact=False, frozen=None, snapshots=(), on_evaluation=None
 ):  # fmt: skip
-    """Train the network from ``initial``'s means and biases with the pruned weights held at zero.
+    """Train from ``initial``'s means and biases with the pruned weights held at zero: a :class:`TicketRun`.
 
-    Runs with the same ``config`` see the same batches in the same order, whatever the mask.
+    Runs with the same ``config`` see the same batches in the same order, whatever the mask. A ValueError
+    names a bad argument; a FloatingPointError names the step at which the loss is not finite.
 
     Args:
-        dataset: a ``Dataset``.
         initial: the Posterior whose means and biases are the start (rewinding; Frankle & Carbin 2019).
         masks: bool ``[inputs, units]`` a layer, True = kept; None is the dense network.
-        config: a ``TrainConfig``.
         compact: train only the inputs and units that the masks leave connected, see
-            :func:`lotteryhelpers.compact`. The same steps up to rounding, each faster; but every new shape
-            is compiled first, which takes about as long as a few epochs.
+            :func:`lotteryhelpers.compact`. The same steps up to rounding, each faster, and a full-size run;
+            but every new shape is compiled first, which takes about as long as a few epochs.
         frozen: what the pruned weights are held at in place of zero, ``[inputs, units]`` a layer (Zhou et
-            al. 2019, section 4: mask-0 actions); what it holds where the masks keep has no part. ``compact``
-            of such a ticket would drop it.
+            al. 2019, section 4: mask-0 actions); what it holds where the masks keep has no part.
         snapshots: epochs (0 and fractions too) after which to keep the weights.
         on_evaluation: called with each new row of the history, a dict, while the training goes on.
-
-    Returns:
-        A :class:`TicketRun`, full-size either way.
-
-    Raises:
-        ValueError: names the argument, its value and what would be right.
-        FloatingPointError: the loss is not finite; says at which step.
     """
     check_fits(initial, dataset)
     kept = check_masks(masks, initial.means, for_training=True)
@@ -153,13 +142,9 @@ def train_ticket(
             at_step=lambda step: taken.update({step: take()}), steps={*step_of.values()} - {0},
             label="dense network" if masks is None else "masked network",
         )  # fmt: skip
-        final = take()
-        test_accuracy = test_accuracy_at_best = float(trainer.evaluate(*dataset.test.tensors)[1])
-        if best["step"] < history.step.iloc[-1]:
-            network.set_weights(best["weights"])
-            test_accuracy_at_best = float(trainer.evaluate(*dataset.test.tensors)[1])
+        final, test_accuracy = take(), float(trainer.evaluate(*dataset.test.tensors)[1])
+        network.set_weights(best["weights"])
+        test_accuracy_at_best = float(trainer.evaluate(*dataset.test.tensors)[1])
     snapshots = {epoch: taken[step] for epoch, step in step_of.items()}
-    return TicketRun(
-        history, final.means, final.biases, kept, start, snapshots, test_accuracy, best["step"],
-        test_accuracy_at_best,
-    )  # fmt: skip
+    return TicketRun(history, final.means, final.biases, kept, start, snapshots,
+                     test_accuracy, best["step"], test_accuracy_at_best)  # fmt: skip

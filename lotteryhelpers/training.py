@@ -8,7 +8,6 @@ numbers into the same variables, so another mask, start, seed or learning rate c
 import contextlib
 import dataclasses
 import functools
-import math
 import threading
 
 import numpy as np
@@ -104,9 +103,8 @@ class Trainer:
     def _run_steps(self, images, labels, order, start, stop, kl_scale):
         """Take the steps ``start <= step < stop`` of an epoch's ``order``.
 
-        Returns:
-            Sums over the steps of the batch's negative log-likelihood (nats an image) and accuracy, and the
-            first step whose nll is not finite, or -1.
+        Returns the sums over the steps of the batch's negative log-likelihood (nats an image) and accuracy,
+        and the first step whose nll is not finite, or -1.
         """
         nll_sum, accuracy_sum, bad_step = 0.0, 0.0, -1
         step = start
@@ -143,10 +141,8 @@ def _correct(logits, labels):
     return tf.equal(tf.argmax(logits, axis=1, output_type=tf.int32), labels)
 
 
-@functools.lru_cache(maxsize=8)
-def trainer_for(layer_class, sizes):
-    """The trainer of an architecture, made at its first use and kept."""
-    return Trainer(layer_class, sizes)
+#: ``trainer_for(layer_class, sizes)``: the trainer of an architecture, made at its first use and kept.
+trainer_for = functools.lru_cache(maxsize=8)(Trainer)
 
 
 @contextlib.contextmanager
@@ -169,24 +165,15 @@ def train(
 ):  # fmt: skip
     """Train a network whose start was put into ``trainer.network``; the caller holds ``trainer.lock``.
 
+    Gives the history, a row an evaluation: step, epoch, loss, accuracy (both over the steps since the row
+    before), validation_loss, validation_accuracy; and for a Bayesian network nll and kl, in nats an image,
+    with loss = nll + kl_weight * kl, the KL as it is at that step. A ValueError says that the batch is larger
+    than the training set, a FloatingPointError at which step the loss was no longer finite.
+
     Args:
-        trainer: from :func:`trainer_for`.
-        dataset: a ``Dataset``.
-        config: a :class:`TrainConfig`.
         kl_weight: the KL's weight; it is divided by the number of training images.
         on_evaluation: ``on_evaluation(row)`` is called with each new row of the history, a dict.
-        at_step: ``at_step(step)`` is called after each of ``steps``.
-        steps: step numbers from 1.
-        label: what the progress bar says.
-
-    Returns:
-        The history, a row an evaluation: step, epoch, loss, accuracy (both over the steps since the row
-        before), validation_loss, validation_accuracy; and for a Bayesian network nll and kl, in nats an
-        image, with loss = nll + kl_weight * kl, the KL as it is at that step.
-
-    Raises:
-        ValueError: the batch is larger than the training set.
-        FloatingPointError: the loss is no longer finite; the message says at which step.
+        at_step: ``at_step(step)`` is called after each of ``steps``, counted from 1.
     """
     (images, labels), validation = dataset.train.tensors, dataset.validation.tensors
     num_images = len(dataset.train.labels)
@@ -218,10 +205,9 @@ def train(
             done = stop
             if done % every == 0 or done == last:
                 validation_loss, validation_accuracy, kl = (float(v) for v in trainer.evaluate(*validation))
-                if not math.isfinite(validation_loss + kl):
-                    raise FloatingPointError(
-                        f"the validation loss is {validation_loss}, the KL {kl}, after step {done} {blame}"
-                    )
+                if not np.isfinite(validation_loss + kl):
+                    found = f"the validation loss is {validation_loss}, the KL {kl}, after step {done}"
+                    raise FloatingPointError(f"{found} {blame}")
                 nll, accuracy = sums / (done - seen)
                 row = {"step": done, "epoch": done / an_epoch, "loss": nll, "accuracy": accuracy}
                 row |= {"validation_loss": validation_loss, "validation_accuracy": validation_accuracy}

@@ -46,10 +46,8 @@ def published(name):
     paths, where = _keras_files(name)
     if name == "mnist":
         return read_npz(paths[0], _checked), where
-    x_train, y_train, x_test, y_test = (
-        np.frombuffer(gzip.decompress(path.read_bytes()), np.uint8) for path in paths
-    )
-    return [x_train[16:].reshape(-1, 28, 28), y_train[8:], x_test[16:].reshape(-1, 28, 28), y_test[8:]], where
+    raw = [np.frombuffer(gzip.decompress(path.read_bytes()), np.uint8) for path in paths]
+    return [raw[0][16:].reshape(-1, 28, 28), raw[1][8:], raw[2][16:].reshape(-1, 28, 28), raw[3][8:]], where
 
 
 def _checked(arrays):
@@ -89,7 +87,6 @@ def _keras_files(name):
         reason = str(reason) or f"no answer within {_ANSWER_SECONDS} seconds"
         if kept := [str(f / file) for f in folders for file in files if (f / file).exists()]:
             reason = f"{', '.join(kept)}: not all of what was published; {reason}"
-        raise ConnectionError(
-            f"{name} is not at hand and can't be downloaded ({reason}); put {name}.npz, in Keras' format, "
-            f"into the folder that ${DATA_DIR} names, try again with a network, or use load_dataset('digits')"
-        ) from error
+        raise ConnectionError(f"{name} is not at hand and can't be downloaded ({reason}); put {name}.npz, in "
+                              f"Keras' format, into the folder that ${DATA_DIR} names, try again with a "
+                              "network, or use load_dataset('digits')") from error  # fmt: skip

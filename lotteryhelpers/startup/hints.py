@@ -3,10 +3,8 @@
 import sys
 import traceback
 
-HINT = (
-    ": if an earlier cell makes it, run the cells above first (Jupyter: Run > Run All Above Selected Cell; "
-    "Colab: Runtime > Run before); if not, look for a slip in the spelling"
-)
+HINT = (": if an earlier cell makes it, run the cells above first (Jupyter: Run > Run All Above Selected "
+        "Cell; Colab: Runtime > Run before); if not, look for a slip in the spelling")  # fmt: skip
 
 
 def explain_missing_names():
