@@ -14,6 +14,7 @@ import time
 
 import numpy as np
 import pandas as pd
+import psutil
 import pytest
 from common import interruptible
 from distributed import Client, LocalCluster
@@ -303,9 +304,8 @@ def test_a_failed_dense_training_fails_only_what_needs_it(digits, monkeypatch):
 
 
 def children():
-    """The processes that this one has started, with what they run."""
-    listed = subprocess.run(["ps", "-o", "pid=,args=", "--ppid", str(os.getpid())], capture_output=True, text=True)
-    return [line for line in listed.stdout.splitlines() if "spawn_main" in line]
+    """The processes that this one has started."""
+    return {child.pid for child in psutil.Process().children()}
 
 
 def test_rows_come_one_by_one_and_who_stops_early_leaves_no_worker(digits):
