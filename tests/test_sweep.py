@@ -1,5 +1,6 @@
 """The sweep: the same rows wherever they are made, kept, resumed, and never ended by one bad run."""
 
+import contextlib
 import importlib
 import os
 import pathlib
@@ -13,6 +14,7 @@ import time
 
 import numpy as np
 import pandas as pd
+import psutil
 import pytest
 from common import interruptible
 from distributed import Client, LocalCluster
@@ -136,7 +138,7 @@ def test_a_local_worker_that_dies_is_replaced_and_a_run_that_always_kills_is_nam
     rows = lh.sweep(digits, [lh.Spec(0, "mine", 0.5), lh.Spec(1, "snr", 0.5)], CONFIG, workers=2)
     assert os.path.exists(flag) and rows.error.tolist() == ["", ""]
     monkeypatch.setitem(lh.CRITERIA, "mine", lambda run, **_: os.kill(os.getpid(), signal.SIGKILL))
-    rows = lh.sweep(digits, [lh.Spec(1, "mine", 0.2), lh.Spec(1, "snr", 0.5)], CONFIG, workers=1)
+    rows = lh.sweep(digits, [lh.Spec(1, "mine", 0.2), lh.Spec(1, "snr", 0.3)], CONFIG, workers=1)
     assert rows.error.tolist() == ["lost 2 times: its worker died each time", ""]
 
 
@@ -302,20 +304,19 @@ def test_a_failed_dense_training_fails_only_what_needs_it(digits, monkeypatch):
 
 
 def children():
-    """The processes that this one has started, with what they run."""
-    listed = subprocess.run(["ps", "-o", "pid=,args=", "--ppid", str(os.getpid())], capture_output=True, text=True)
-    return [line for line in listed.stdout.splitlines() if "spawn_main" in line]
+    """The processes that this one has started."""
+    return {child.pid for child in psutil.Process().children()}
 
 
 def test_rows_come_one_by_one_and_who_stops_early_leaves_no_worker(digits):
     lh.sweep(digits, [lh.Spec(0, "snr", 0.5)], CONFIG, workers=1)
     before, variables = children(), dict(os.environ)
-    rows = sweep_rows(digits, [lh.Spec(0, "snr", d) for d in (0.4, 0.3, 0.5, 0.4)], CONFIG, workers=1)
-    first = next(rows)
-    assert list(first) == COLUMNS and first["density"] == 0.5, "the kept one comes first, without a worker"
-    assert children() == before
-    assert next(rows)["density"] == 0.4 and len(children()) == len(before) + 1
-    rows.close()
+    four = [lh.Spec(0, "snr", density) for density in (0.4, 0.3, 0.5, 0.4)]
+    with contextlib.closing(sweep_rows(digits, four, CONFIG, workers=1)) as rows:
+        first = next(rows)
+        assert list(first) == COLUMNS and first["density"] == 0.5, "the kept one comes first, without a worker"
+        assert children() == before
+        assert next(rows)["density"] in (0.3, 0.4) and len(children()) == len(before) + 1
     assert children() == before and dict(os.environ) == variables
 
 

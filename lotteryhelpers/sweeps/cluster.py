@@ -46,10 +46,12 @@ def connected(client=None, workers=None):
         ending.callback(lambda: [os.environ.pop(name, None) for name in of_nannies])
         folder = ending.enter_context(tempfile.TemporaryDirectory(ignore_cleanup_errors=True))
         # Without a worker at first, so that an interruption while they start finds a cluster to close. No
-        # limit of memory, because TensorFlow's 300 MB could pause a worker; no dashboard, and no log lines.
+        # limit of memory, because TensorFlow's 300 MB could pause a worker; no dashboard, and no log lines. A
+        # terminal's Ctrl-C reaches workers too, which leave it to this process.
         cluster = ending.enter_context(LocalCluster(
             n_workers=0, threads_per_worker=1, processes=True, env=ENVIRONMENT, memory_limit=0,
             local_directory=folder, silence_logs=logging.CRITICAL,
+            preload="import signal; signal.signal(signal.SIGINT, signal.SIG_IGN)",
             scheduler_kwargs={"dashboard": False, "dashboard_address": "127.0.0.1:0", "allowed_failures": 1},
         ))  # fmt: skip
         client = ending.enter_context(Client(cluster, set_as_default=False))

@@ -123,7 +123,7 @@ def _ended(client, dataset, todo):
     try:
         while True:
             # Few at a time: a worker that dies makes all it was given suspect, not only what killed it.
-            room = 2 * sum(client.nthreads().values()) - len(in_hand)
+            room = max(2 * sum(client.nthreads().values()), 1) - len(in_hand)  # none while one restarts
             for job in itertools.islice(left, max(room, 0)):
                 ended.add(future := submit(*job))
                 in_hand[future] = job[5]
