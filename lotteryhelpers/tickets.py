@@ -19,27 +19,17 @@ from lotteryhelpers.training import train, trainer_for
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class TicketRun(PickledByFields):
-    """What :func:`train_ticket` gives.
+    """What :func:`train_ticket` gives."""
 
-    Attributes:
-        history: a row an evaluation, see :func:`lotteryhelpers.training.train`.
-        weights, biases: the final ones; pruned weights are exactly zero, or as frozen.
-        masks: bool, True = kept; all True for the dense network.
-        initial: the start, a Posterior without spread: mask * initial weights, the frozen ones as they are.
-        snapshots: dict from epoch (as it was asked for) to such a Posterior.
-        test_accuracy: of the final weights, 0 to 1.
-        best_step, test_accuracy_at_best: the evaluated step of least validation loss, and how good it was.
-    """
-
-    history: pd.DataFrame
-    weights: tuple
-    biases: tuple
-    masks: tuple
-    initial: Posterior
-    snapshots: dict
-    test_accuracy: float
-    best_step: int
-    test_accuracy_at_best: float
+    history: pd.DataFrame  # a row an evaluation, see ``lotteryhelpers.training.train``
+    weights: tuple  # the final ones; what is pruned is exactly zero, or as frozen
+    biases: tuple  # the final ones
+    masks: tuple  # bool, True = kept; all True for the dense network
+    initial: Posterior  # the start, without spread: mask * initial weights, frozen ones as they are
+    snapshots: dict  # from epoch (as it was asked for) to such a Posterior
+    test_accuracy: float  # of the final weights, 0 to 1
+    best_step: int  # the evaluated step of least validation loss
+    test_accuracy_at_best: float  # at that step, so chosen without the test set
 
     @property
     def final(self):

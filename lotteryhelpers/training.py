@@ -21,21 +21,13 @@ from lotteryhelpers.networks import build_network, mean_logits
 
 @dataclasses.dataclass(frozen=True)
 class TrainConfig:
-    """How long and how to train, with Adam (Kingma & Ba 2015; TensorFlow's defaults but the rate).
+    """How long and how to train, with Adam (Kingma & Ba 2015; TensorFlow's defaults but the rate)."""
 
-    Attributes:
-        epochs: passes over the training images, at least 1.
-        batch_size: images a step; the last partial batch of an epoch is dropped.
-        learning_rate: Adam's step size (1.2e-3 is Frankle & Carbin's).
-        seed: fixes the batch order, the noise and, where none is given, the start. 0 to 2**31 - 1.
-        evaluate_every: steps between evaluations; None evaluates once an epoch.
-    """
-
-    epochs: int
-    batch_size: int = 128
-    learning_rate: float = 1.2e-3
-    seed: int = 0
-    evaluate_every: int | None = None
+    epochs: int  # passes over the training images, at least 1
+    batch_size: int = 128  # images a step; the last partial batch of an epoch is dropped
+    learning_rate: float = 1.2e-3  # Adam's step size (Frankle & Carbin's)
+    seed: int = 0  # fixes the batch order, the noise and, where none is given, the start; below 2**31
+    evaluate_every: int | None = None  # steps between evaluations; None evaluates once an epoch
 
     def __post_init__(self):
         """Refuse what can't be trained."""

@@ -9,29 +9,30 @@ from lotteryhelpers.criteria import CRITERIA, criterion, each, need, stddevs
 from lotteryhelpers.networks import logits
 
 
-@criterion
-def _movement(run, **_):
-    """|mu_final - mu_initial| ("movement" in Zhou et al. 2019)."""
-    return each(lambda f, i: abs(f - i), run.final.means, run.initial.means)
+def _formula(name, says, score):
+    score.__name__, score.__doc__ = name, says
+    criterion(score)
 
 
-@criterion
-def _rms(run, **_):
-    """sqrt(mu^2 + sigma^2), the root of the weight's mean square under the posterior (Kuhn et al. 2026)."""
-    return each(np.hypot, run.final.means, stddevs(run.final))
-
-
-@criterion
-def _log_alpha(run, **_):
-    """-log(sigma^2 / mu^2): a low dropout rate alpha = keep (Molchanov et al. 2017). It ranks as snr does."""
-    return each(lambda m, s: 2 * (np.log(abs(m)) - np.log(s)), run.final.means, stddevs(run.final))
-
-
-@criterion
-def _kl(run, *, prior_stddev=1.0, **_):
-    """KL(N(mu, sigma^2) || N(0, prior_stddev^2)) of each weight, in nats: what the data changed."""
-    return each(lambda m, s: np.log(prior_stddev / s) + (s**2 + m**2) / (2 * prior_stddev**2) - 0.5,
-                run.final.means, stddevs(run.final))  # fmt: skip
+_formula("movement", '|mu_final - mu_initial| ("movement" in Zhou et al. 2019).',
+         lambda run, **_: each(lambda f, i: abs(f - i), run.final.means, run.initial.means))
+_formula("magnitude_increase", "|mu_final| - |mu_initial|: what moved away from zero (Zhou et al. 2019).",
+         lambda run, **_: each(lambda f, i: abs(f) - abs(i), run.final.means, run.initial.means))
+_formula("large_init", "|mu| of the start: large weights before any training (Zhou et al. 2019).",
+         lambda run, **_: each(abs, run.initial.means))
+_formula("small_final", "Control: -|mu|, the magnitude's order turned round (Zhou et al. 2019).",
+         lambda run, **_: each(lambda m: -abs(m), run.final.means))
+_formula("untrained", "Control: -sigma^2 of the posterior before the first step.",
+         lambda run, **_: each(lambda s: -(s**2), stddevs(run.initial)))
+_formula("rms", "sqrt(mu^2 + sigma^2), a weight's root mean square under the posterior (Kuhn et al. 2026).",
+         lambda run, **_: each(np.hypot, run.final.means, stddevs(run.final)))
+_formula("log_alpha", "-log(sigma^2 / mu^2): a low dropout rate = keep (Molchanov et al. 2017). As snr.",
+         lambda run, **_: each(lambda m, s: 2 * np.log(abs(m)) - 2 * np.log(s), run.final.means,
+                               stddevs(run.final)))
+_formula("kl", "KL(N(mu, sigma^2) || N(0, prior_stddev^2)) of a weight, in nats: what the data changed.",
+         lambda run, *, prior_stddev=1.0, **_: each(
+             lambda m, s: np.log(prior_stddev / s) + (s**2 + m**2) / (2 * prior_stddev**2) - 0.5,
+             run.final.means, stddevs(run.final)))  # fmt: skip
 
 
 @criterion
@@ -62,30 +63,6 @@ def _shuffled(run, *, rng=None, **_):
     for score, mask in zip(scores, run.masks, strict=True):
         score[mask] = rng.permutation(score[mask])  # what an earlier mask pruned has no part
     return scores
-
-
-@criterion
-def _untrained(run, **_):
-    """Control: -sigma^2 of the posterior before the first step."""
-    return each(lambda s: -(s**2), stddevs(run.initial))
-
-
-@criterion
-def _small_final(run, **_):
-    """Control: -|mu| of the final weights, the magnitude's order turned round (Zhou et al. 2019)."""
-    return each(lambda m: -abs(m), run.final.means)
-
-
-@criterion
-def _large_init(run, **_):
-    """|mu| of the start: large weights before any training (Zhou et al. 2019)."""
-    return each(abs, run.initial.means)
-
-
-@criterion
-def _magnitude_increase(run, **_):
-    """|mu_final| - |mu_initial|: what moved away from zero (Zhou et al. 2019)."""
-    return each(lambda f, i: abs(f) - abs(i), run.final.means, run.initial.means)
 
 
 def _same_sign(run, *, name, **extras):

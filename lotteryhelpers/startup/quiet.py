@@ -1,8 +1,7 @@
 """Import TensorFlow without its start-up lines on standard error, and lose no real message.
 
-TensorFlow writes its ``cudart`` and ``absl`` lines from C++ to file descriptor 2, past Python's
-``sys.stderr``; the log level does not stop them all. So the descriptor itself is turned to a temporary
-file for as long as the imports take, and its text is shown again if they fail.
+They come from C++, past ``sys.stderr`` and any log level: so file descriptor 2 itself is turned to a
+temporary file for as long as the imports take, whose text is shown if they fail.
 """
 
 import contextlib
@@ -35,9 +34,7 @@ def quiet_stderr():
 @functools.cache
 def wake_xla():
     """Compile something tiny, quietly and once: TensorFlow 2.20 logs a line at a process' first compilation.
-
-    It takes about a tenth of a second, and settles how many threads TensorFlow has.
-    """
+    It takes about a tenth of a second, and settles how many threads TensorFlow has."""
     import tensorflow as tf
 
     with quiet_stderr():
@@ -45,10 +42,8 @@ def wake_xla():
 
 
 def import_tensorflow():
-    """Import TensorFlow, tf_keras and TensorFlow Probability, and wake XLA, quietly.
-
-    A worker process wakes XLA later, when a sweep has set its threads. Nor has a progress bar a place there.
-    """
+    """Import TensorFlow, tf_keras and TensorFlow Probability, and wake XLA, quietly. A worker process wakes
+    it later, when a sweep has set its threads; nor has a progress bar a place there."""
     process = multiprocessing.current_process()  # "inheriting": a spawned one that reads its parent's script
     in_worker = multiprocessing.parent_process() is not None or getattr(process, "_inheriting", False)
     if in_worker:

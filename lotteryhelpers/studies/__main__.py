@@ -55,9 +55,8 @@ def main(arguments=None):
     parser.add_argument("--list", action="store_true", help="say what there is, and what is stored")
     parser.add_argument("--scheduler", metavar="ADDRESS", help="of a Dask cluster; else this machine's cores")
     asked = parser.parse_args(arguments)
-    for name in asked.names:
-        if name not in STUDIES:
-            parser.error(f"there is no study {name!r}; there are {', '.join(STUDIES)}")
+    for name in set(asked.names) - set(STUDIES):
+        parser.error(f"there is no study {name!r}; there are {', '.join(STUDIES)}")
     try:
         folder = results_folder()
     except FileNotFoundError as error:

@@ -8,15 +8,14 @@ others find all compiled.
 import time
 
 import lotteryhelpers as lh
-from lotteryhelpers.studies.frontier import STORED as DECIDED
-from lotteryhelpers.studies.frontier import found
+from lotteryhelpers.studies import frontier
 from lotteryhelpers.studies.shared import start_of
 from lotteryhelpers.training import trainer_for
 
 TABLES = {"08_costs": "finder shape turn"}
 STORED = {
     "seeds": (410,), "turns": 3, "epochs": 10, "batch": 128,
-    "recipes": tuple((finder, shape) for finder, shape, _ in DECIDED["tickets"]
+    "recipes": tuple((finder, shape) for finder, shape, _ in frontier.STORED["tickets"]
                      if finder != "supermask, 12 epochs" and not (finder == "none" and "%" in shape)),
 }  # fmt: skip
 LIVE = {"seeds": (410,), "turns": 3, "epochs": 20, "batch": 64,
@@ -29,7 +28,7 @@ def rows(dataset, seeds, turns, epochs, batch, recipes):
 
     def spent(finder, shape):
         began = time.perf_counter()
-        masks, _ = found(dataset, seed, finder, shape, batch)
+        masks, _ = frontier.found(dataset, seed, finder, shape, batch)
         between = time.perf_counter()
         if shape != "learned":  # there finding is all there is
             lh.train_ticket(dataset, start_of(dataset, seed), masks, config, compact=finder != "dense")

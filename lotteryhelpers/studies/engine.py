@@ -45,52 +45,45 @@ def _in_a_worker(dataset, *call):
 
 
 def _resumed(dataset, function, *arguments):
-    path = _path(dataset, function, {"call": function.__name__, "arguments": arguments})
+    path = _path(dataset, function, [function.__name__, arguments])
     rows = _read(path)
-    if rows is not None:
+    if rows is None:
+        rows = []
+        for row in function(dataset, *arguments):
+            rows.append(row)
+            yield row
+        keep_if_possible(functools.partial(_put, json.dumps(rows)), path)
+    else:
         yield from rows
-        return
-    rows = []
-    for row in function(dataset, *arguments):
-        rows.append(row)
-        yield row
-    _keep(path, rows)
 
 
 def kept(dataset, key, make):
     """``make()``, what JSON can hold but not None, or what it gave before: an interrupted call goes on.
 
-    ``key`` is a dict of all that the result depends on beside the contents of the dataset and the texts of
-    the package, of ``shared.py`` and of the study that ``make`` is a function of.
+    ``key`` is what the result depends on beside the contents of the dataset and the texts of the package, of
+    ``shared.py`` and of the study that ``make`` is a function of.
     """
     path = _path(dataset, make, key)
-    value = _read(path)
-    if value is None:
-        value = make()
-        _keep(path, value)
+    if (value := _read(path)) is None:
+        keep_if_possible(functools.partial(_put, json.dumps(value := make())), path)
     return value
 
 
 def _path(dataset, function, key):
-    names = function.__module__, "lotteryhelpers.studies.shared"
-    texts = [inspect.getsource(sys.modules[name]) for name in names]
+    texts = [inspect.getsource(sys.modules[name]) for name in (function.__module__, f"{__package__}.shared")]
     return cache_folder() / "studies" / f"{key_of(key=key, data=dataset.fingerprint, texts=texts)}.json"
 
 
 def _read(path):
     try:
         return json.loads(path.read_text())
-    except OSError:  # none yet, or none that may be read
-        return None
     except ValueError as error:
         print(f"A kept result is thrown away and made again: {path} is damaged ({error}).")
+    except OSError:  # none yet, or none that may be read
+        pass
 
 
-def _keep(path, value):
-    keep_if_possible(functools.partial(_put, text=json.dumps(value)), path)
-
-
-def _put(path, text):
+def _put(text, path):
     with replacing(path) as part:
         part.write_text(text)
 
@@ -126,5 +119,5 @@ def write(study, table, rows, dataset, began, cores):
     }  # fmt: skip
     with replacing(results_folder() / f"{table}.csv") as part:
         frame.to_csv(part, index=False, float_format="%.6g")
-    _put(results_folder() / f"{table}.json", json.dumps(about, indent=1) + "\n")
+    _put(json.dumps(about, indent=1) + "\n", results_folder() / f"{table}.json")
     return about

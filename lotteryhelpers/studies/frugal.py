@@ -21,11 +21,9 @@ import dataclasses
 import itertools
 import math
 
-import numpy as np
-
 import lotteryhelpers as lh
 from lotteryhelpers.studies.engine import gather
-from lotteryhelpers.studies.shared import at, controls, start_of, subset, ticket, trained
+from lotteryhelpers.studies.shared import at, controls, start_of, subset, ticket, trained, unspread
 
 TABLES = {"08_data": "source criterion density budget images seed"}
 STORED = {"seeds": range(300, 305), "images": (100, 300, 1_000, 3_000, 10_000, 55_000),
@@ -54,11 +52,10 @@ def rows(dataset, seeds, images, added_images, densities, batch, rate, steps, ep
 
 def tickets(dataset, source, criteria, images, densities, batch, rate, steps, epochs, config):
     """All tickets from one subset; one training, as long as the longer budget."""
-    start, few, kind = start_of(dataset, config.seed), subset(dataset, images, config.seed), source
-    begin, an_epoch = start, images // batch
+    start, few = start_of(dataset, config.seed), subset(dataset, images, config.seed)
+    begin, kind, an_epoch = start, source, images // batch
     if source == "map":
-        kind, small = "dense", [np.full_like(m, 1.2e-7) for m in start.means]
-        begin = lh.Posterior(start.means, small, start.biases)
+        begin, kind = unspread(start), "dense"
     budgets = {"equal steps": steps[kind] / an_epoch, "equal epochs": epochs[kind]}
     length = math.ceil(max(budgets.values()))
     finding = lh.TrainConfig(length, batch, rate, config.seed, evaluate_every=length * an_epoch)

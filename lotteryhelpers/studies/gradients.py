@@ -33,8 +33,7 @@ def rows(dataset, seeds, draws, bayesian=None, client=None):
     """Yield a row a batch size; ``draws`` says by size how many batches there are, each drawn twice."""
     configs = [dataclasses.replace(bayesian or lh.recipe(dataset).bayesian, seed=seed) for seed in seeds]
     cases = itertools.product(configs, ("untrained", "trained"), ESTIMATORS, [draws])
-    calls = [(variances, *case) for case in cases]
-    return gather(dataset, calls, client)
+    return gather(dataset, [(variances, *case) for case in cases], client)
 
 
 def variances(dataset, config, state, estimator, draws):

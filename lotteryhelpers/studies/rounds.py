@@ -39,7 +39,7 @@ import numpy as np
 
 import lotteryhelpers as lh
 from lotteryhelpers.studies.engine import gather, kept
-from lotteryhelpers.studies.shared import start_of
+from lotteryhelpers.studies.shared import start_of, trained, unspread
 
 LEVELS = (3, 7, 9, 15, 18)  # the rounds of the controls: 51.3, 21.1, 13.5, 3.6 and 1.9% are left
 LOOP = (2, 4, 6, 7, 9, 11, 13, 15)  # the Bayesian loop's masks keep what these rounds keep
@@ -114,11 +114,7 @@ def train(dataset, seed, config, masks, goal=None, initial=None, order=0):
 
 def dense_loss(dataset, seed, config):
     """The dense network's least validation loss."""
-
-    def make():
-        return train(dataset, seed, config, None)[1]["validation_loss"]
-
-    return kept(dataset, {"dense": seed, "config": config}, make)
+    return kept(dataset, [seed, config], lambda: train(dataset, seed, config, None)[1]["validation_loss"])
 
 
 def iterative(dataset, seed, lengths, clocks):
@@ -159,20 +155,14 @@ def clock(dataset, seed, config, masks, images):
         yield {"seed": seed, "kind": f"validation {images}{name}", "round": number} | row
 
 
-def posterior(dataset, seed, config, initial, masks=None):
-    """A Bayesian network of this trial."""
-    return lh.train_bayesian(dataset, dataclasses.replace(config, seed=seed), initial=initial, masks=masks)
-
-
 def control(dataset, seed, lengths, kind):
     """A kind at all levels, named ones from 21.1% on."""
     (source, criterion), start = (KINDS | NAMED)[kind], start_of(dataset, seed)
     goal, order = dense_loss(dataset, seed, lengths["ticket"]), 1000 if "other order" in kind else 0
-    if source == "map":  # deviations that stay below 2e-5: a dense network with the prior as its penalty
-        still = [np.full_like(m, 1.2e-7) for m in start.means]
-        start = lh.Posterior(start.means, still, start.biases)
     if source in ("posterior", "map"):
-        scores = lh.CRITERIA[criterion](posterior(dataset, seed, lengths["bayesian"], start))
+        begin = unspread(start) if source == "map" else start
+        run = trained(dataset, begin, source, dataclasses.replace(lengths["bayesian"], seed=seed))
+        scores = lh.CRITERIA[criterion](run)
     elif source:
         ticket, row = train(dataset, seed, lengths[source], None, goal, order=order)
         scores = lh.CRITERIA[criterion](ticket)
@@ -188,7 +178,8 @@ def loop(dataset, seed, lengths, criterion):
     """The Bayesian loop: retrain the masked posterior, prune, rewind; tickets at 21.1 and 3.6%."""
     start, masks, goal = start_of(dataset, seed), None, dense_loss(dataset, seed, lengths["ticket"])
     for number in LOOP:
-        run = posterior(dataset, seed, lengths["bayesian"], start, masks)
+        config = dataclasses.replace(lengths["bayesian"], seed=seed)
+        run = trained(dataset, start, "posterior", config, masks=masks)
         masks = lh.keep_counts(lh.CRITERIA[criterion](run), counts_at(start, number))
         if number in (7, 15):
             _, row = train(dataset, seed, lengths["ticket"], masks, goal)

@@ -67,9 +67,6 @@ def on_one_thread():
         if os.environ.get("TF_NUM_INTRAOP_THREADS") != "1":
             tf.config.threading.set_intra_op_parallelism_threads(1)
     except RuntimeError:
-        raise RuntimeError(
-            "TensorFlow already runs on several threads or a GPU in this worker; start fresh worker "
-            "processes, under a nanny or with TF_NUM_INTRAOP_THREADS=1 and CUDA_VISIBLE_DEVICES=-1 in their "
-            "environment"
-        ) from None
+        wrong = "TensorFlow already runs on several threads or a GPU in this worker; start fresh ones, under"
+        raise RuntimeError(f"{wrong} a nanny or with {ENVIRONMENT} in their environment") from None
     wake_xla()

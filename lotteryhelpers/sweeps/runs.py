@@ -25,14 +25,10 @@ ROW = ["best_epoch", "early_stopping_step", "test_accuracy_at_best", "test_accur
 
 @dataclasses.dataclass(frozen=True)
 class Spec:
-    """One run of a :func:`sweep`.
+    """One run of a :func:`sweep`: of a name in ``CRITERIA``, or ``"dense"`` for the whole network.
 
-    Attributes:
-        seed: redraws the start, the Bayesian noise and the batch order.
-        criterion: a name in ``CRITERIA``, or ``"dense"`` for the whole network.
-        density: above 0, at most 1.
-        scope: see :func:`lotteryhelpers.masks_for`.
-        prior_stddev, kl_weight, initializer: of the Bayesian training, see ``train_bayesian``.
+    The seed redraws the start, the Bayesian noise and the batch order; density and scope are ``masks_for``'s,
+    prior_stddev, kl_weight and initializer ``train_bayesian``'s.
     """
 
     seed: int

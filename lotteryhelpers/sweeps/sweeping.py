@@ -34,23 +34,16 @@ def sweep(dataset, specs, config, *, client=None, workers=None):
     Every worker trains on one thread, so that a row is the same to the last bit wherever it was made on like
     machines. Where a worker dies, its runs are tried again.
 
-    Args:
-        dataset: a ``Dataset``.
-        specs: :class:`Spec`s, or dicts of their fields.
-        config: a ``Recipe``, or one ``TrainConfig`` for both trainings; the specs' seeds replace its own.
-        client: a ``dask.distributed.Client`` whose workers have one thread each; None is local processes.
-        workers: how many local processes; None is one for each core.
+    ``specs`` are :class:`Spec`s, or dicts of their fields; ``config`` is a ``Recipe``, or one ``TrainConfig``
+    for both trainings, whose seed the specs' replace; ``client`` a ``dask.distributed.Client`` whose workers
+    have one thread each, None is ``workers`` processes here, as a rule one a core. A ValueError names a bad
+    argument before anything is trained, a RuntimeError a worker with another text of this package.
 
-    Returns:
-        A DataFrame with a row a spec, in their order: the spec's fields; ``best_epoch`` and
-        ``early_stopping_step`` (of least validation loss), ``test_accuracy_at_best`` there and
-        ``test_accuracy`` at the end, 0 to 1; ``calibration_error`` (of the final weights, 15 bins; Guo et al.
-        2017); ``connected_inputs`` and ``connected_units`` (hidden ones); ``seconds`` of the ticket's
-        training; ``curve``, the validation accuracies; ``error``, which is "" for a run that ended well.
-
-    Raises:
-        ValueError: names the argument, its value and what would be right, before anything is trained.
-        RuntimeError: names a worker of the client whose text of this package or versions are others.
+    Gives a DataFrame with a row a spec, in their order: the spec's fields; ``best_epoch`` and
+    ``early_stopping_step`` (of least validation loss), ``test_accuracy_at_best`` there and ``test_accuracy``
+    at the end, 0 to 1; ``calibration_error`` (of the final weights, 15 bins; Guo et al. 2017);
+    ``connected_inputs`` and ``connected_units`` (hidden ones); ``seconds`` of the ticket's training;
+    ``curve``, the validation accuracies; ``error``, which is "" for a run that ended well.
     """
     specs, rows = [s if isinstance(s, Spec) else Spec(**s) for s in specs], {}
     with contextlib.closing(sweep_rows(dataset, specs, config, client=client, workers=workers)) as ended:
