@@ -41,7 +41,6 @@ bench: .venv/installed
 
 studies: .venv/installed
 	$(BIN)/python -m lotteryhelpers.studies
-	$(BIN)/python notebooks/studies/06_rounds.py
 
 # Made again only when the requirements change; an installation that broke off leaves no such file.
 .venv/installed: pyproject.toml
