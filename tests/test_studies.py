@@ -228,7 +228,8 @@ def test_the_command_lists_all_studies_and_refuses_an_unknown_one_by_name(capsys
     __main__.main(["--list"])
     lines = capsys.readouterr().out.splitlines()
     assert [line.split()[1:3] for line in lines[1:]] == [list(one) for one in TABLES]
-    assert all(line.endswith("  stored") for line in lines[1:])
+    others = [line.split()[1] for line in lines[1:] if not line.endswith("  stored")]
+    assert others == ["rounds"] and "stored with another configuration than STORED" in "".join(lines)
     with pytest.raises(SystemExit, match="2"):
         __main__.main(["when", "wehn"])
     assert "there is no study 'wehn'; there are criteria, priors," in capsys.readouterr().err
