@@ -269,7 +269,7 @@ def test_a_worker_whose_tensorflow_has_many_threads_is_refused(digits):
         Client(cluster) as client,
     ):
         rows = lh.sweep(digits, [lh.Spec(0, "snr", 0.5)], CONFIG, client=client)
-    assert "start fresh worker processes" in rows.error[0]
+    assert "start fresh ones, under a nanny" in rows.error[0]
 
 
 @pytest.mark.parametrize(

@@ -33,7 +33,7 @@ def gather(dataset, calls, client=None):
     there = client.scatter(dataset, broadcast=True, hash=False)
     tasks = [client.submit(_in_a_worker, there, *call, pure=False, retries=2) for call in calls]
     try:
-        for task in as_completed(tasks):
+        for task in as_completed(tasks, loop=client.loop):
             yield from task.result()
     finally:  # where the caller stops, nothing trains on unseen
         client.cancel(tasks)

@@ -33,6 +33,10 @@ def rows(dataset, seeds, densities, bayesian=None, ticket=None, client=None):
 
     lh.CRITERIA.update(dense_live=dense_live, dense_live_longer=dense_live_longer)
     specs = lh.specs_of(seeds, ("dense_live", "dense_live_longer"), densities)
-    for row in swept(dataset, specs, bayesian, ticket, client):
-        del row["curve"]
-        yield row
+    try:
+        for row in swept(dataset, specs, bayesian, ticket, client):
+            del row["curve"]
+            yield row
+    finally:  # the two are this study's alone
+        for name in ("dense_live", "dense_live_longer"):
+            lh.CRITERIA.pop(name, None)
