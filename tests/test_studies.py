@@ -27,7 +27,7 @@ TINY = {
     "priors": {"seeds": (7,), "densities": (0.2,), "priors": (0.3,), "kl_weights": (1.0,)} | BOTH,
     "magnitude": {"seeds": (7,), "densities": (0.2,)} | BOTH,
     "stability": {"seeds": (7, 8), "densities": (0.2,), "bayesian": LONG},
-    "rounds": {"seeds": (7,), "kinds": ("one-shot, other order", "snr"), "loops": ("snr",), "clocks": ("first",),
+    "rounds": {"seeds": (7,), "kinds": ("one-shot, other order", "snr"), "clocks": ("first",),
                "lengths": dict.fromkeys(("ticket", "clock", "bayesian"), lh.TrainConfig(1, 128))},
     "masks": {"seeds": (7,), "densities": (0.2,), "action_densities": (), "frozen_densities": (0.2,), "grid": (0.5,),
               "lengths": (LONG,), "ticket": SHORT},
