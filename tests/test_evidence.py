@@ -387,6 +387,11 @@ def test_two_words_are_for_two_readings():
         claims_table([TABLE.claim("three", SNR, DENSE, ("better", "as good", "worse"))], stored=False)
 
 
+def test_a_word_that_is_none_of_the_six_is_named():
+    with pytest.raises(ValueError, match="of 'three': beter isn't one of .'as good', 'better'"):
+        claims_table([TABLE.claim("three", SNR, DENSE, ("beter", "ahead"))], stored=False)
+
+
 def test_lengths_that_differ_stand_in_the_sentence():
     frame = rows_of()
     frame.loc[frame.criterion == "snr", "steps"] = 1716

@@ -2,7 +2,7 @@
 
 import dataclasses
 
-from lotteryhelpers.evidence.intervals import MARGIN, holm, paired_interval
+from lotteryhelpers.evidence.intervals import MARGIN, WORDS, holm, paired_interval
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -47,6 +47,8 @@ def claims_table(claims, *, stored, margin=MARGIN, family=False):
     for (sentence, _, claimed), (comparison, trouble) in zip(claims, made, strict=True):
         cells, words, notes = dict.fromkeys(intervals, ""), [], [trouble] if trouble else []
         claimed = [claimed] * len(comparison.pairs) if isinstance(claimed, str) else claimed
+        if unknown := {*claimed} - {*WORDS}:
+            raise ValueError(f"words={claimed} of {sentence!r}: {', '.join(unknown)} isn't one of {WORDS}")
         if not trouble and len(claimed) != len(comparison.pairs):
             raise ValueError(f"words={claimed} of {sentence!r}: one, or one each for {[*comparison.pairs]}")
         for reading, expected in zip(comparison.pairs, claimed):  # noqa: B905 - none where there is trouble

@@ -6,6 +6,7 @@ import numpy as np
 import scipy.stats
 
 MARGIN = 0.3  #: points: the one margin of the series, unless a page says why
+WORDS = ("as good", "better", "worse", "ahead", "behind", "not decided")  #: what a verdict can be
 
 
 @dataclasses.dataclass(frozen=True)
