@@ -1,8 +1,10 @@
-"""Shared fixtures, and the list of what was skipped at the end of a run."""
+"""Shared fixtures; at the end of a run what was skipped, and what each file cost."""
 
+import collections
 import importlib.util
 import os
 import shutil
+import tempfile
 
 import pytest
 from common import required
@@ -10,10 +12,33 @@ from common import required
 import lotteryhelpers as lh
 
 
+def pytest_configure(config):
+    """One folder for the caches of the whole run; xdist's workers inherit the name."""
+    if "LOTTERYHELPERS_SESSION_CACHE" not in os.environ:
+        folder = tempfile.TemporaryDirectory(prefix="lotteryhelpers-test-", ignore_cleanup_errors=True)
+        config.add_cleanup(folder.cleanup)
+        os.environ["LOTTERYHELPERS_SESSION_CACHE"] = folder.name
+
+
+def pytest_collection_modifyitems(items):
+    """What belongs together stands together, also where one process runs all; else a file is a group."""
+    for item in items:
+        if not item.get_closest_marker("xdist_group"):
+            item.add_marker(pytest.mark.xdist_group(item.path.stem))
+    groups = [item.get_closest_marker("xdist_group").args[0] for item in items]
+    items[:] = [item for _, _, item in sorted(zip(map(groups.index, groups), range(len(items)), items, strict=True), key=lambda t: t[:2])]
+
+
 @pytest.fixture(autouse=True)
 def own_cache(tmp_path, monkeypatch):
     """No test reads what another run kept."""
     monkeypatch.setenv("LOTTERYHELPERS_CACHE_DIR", str(tmp_path / "cache"))
+
+
+@pytest.fixture(scope="session")
+def session_cache():
+    """A cache folder for the whole run, whichever worker asks: what one test trained, another reads."""
+    return os.environ["LOTTERYHELPERS_SESSION_CACHE"]
 
 
 @pytest.fixture(scope="session")
@@ -44,6 +69,33 @@ def chromium():
         browser.close()
 
 
+COSTS = collections.Counter()  # processor seconds, of this process and its ended children, by test file
+
+
+def processor_seconds():
+    return sum(os.times()[:4])
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item):
+    item.began = processor_seconds()
+    return (yield)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item, call):
+    report = yield
+    if report.when == "teardown":
+        report.user_properties.append(("processor_seconds", processor_seconds() - item.began))
+    return report
+
+
+def pytest_runtest_logreport(report):
+    seconds = dict(report.user_properties).get("processor_seconds", 0) if report.when == "teardown" else 0
+    COSTS[report.nodeid.partition("::")[0]] += seconds
+    if seconds > 3: COSTS[report.nodeid] += seconds
+
+
 @pytest.hookimpl(trylast=True)
 def pytest_sessionfinish(session):
     """Where CI is set, a test that was skipped is a failure: there every tool and MNIST must be."""
@@ -56,3 +108,6 @@ def pytest_terminal_summary(terminalreporter):
     skipped = terminalreporter.stats.get("skipped", [])
     lines = [f"  {report.nodeid}: {report.longrepr[2]}" for report in skipped]
     terminalreporter.write_line("skipped:\n" + "\n".join(lines) if lines else "nothing was skipped")
+    terminalreporter.write_line(f"processor seconds: {sum(COSTS.values()):.0f}")
+    for name, seconds in COSTS.most_common():
+        terminalreporter.write_line(f"  {seconds:6.1f}  {name}")

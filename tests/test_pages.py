@@ -1,0 +1,175 @@
+"""The pages on the digits and, where MNIST is at hand, on it: one kernel each, looked at from all sides."""
+
+import os
+import re
+
+import nbformat
+import pytest
+from common import MNIST_DIR, ROOT, needs_mnist
+from pages import BY_NUMBER, UNSEEN, Page, code_cells, failed, printed
+
+#: Steps that a page's live run on the digits may train, its workers' included.
+BUDGETS = dict.fromkeys(BY_NUMBER, 10**9)
+MASKS, TABLES = ("02", "03", "04"), ("05", "06", "07", "08", "09")
+
+
+@pytest.fixture(scope="session")
+def pages(tmp_path_factory, session_cache):
+    """``pages(number)``: the page's kernel, with its first run (all cells, on the digits); one is open at a time."""
+    opened = {}
+
+    def page_of(number):
+        if number not in opened:
+            close()
+            steps = tmp_path_factory.mktemp("steps") / "trained"
+            steps.touch()
+            path = os.pathsep.join(filter(None, [str(ROOT / "tests" / "counting"), os.environ.get("PYTHONPATH")]))
+            opened[number] = page = Page(BY_NUMBER[number], {
+                "DATASET": "digits", "LOTTERYHELPERS_CACHE_DIR": session_cache, "STEPS_TRAINED": str(steps),
+                "PYTHONPATH": path,
+            })  # fmt: skip
+            page.first = page.run()
+            page.steps = sum(map(int, steps.read_text().split()))
+        return opened[number]
+
+    def close():
+        while opened:
+            opened.popitem()[1].close()
+
+    yield page_of
+    close()
+
+
+@pytest.fixture
+def page(number, pages):
+    return pages(number)
+
+
+def of(numbers):
+    """A test of these pages; what is asked of one page is asked by one worker."""
+    marked = [pytest.param(n, marks=pytest.mark.xdist_group(f"page {n}")) for n in numbers]
+    return pytest.mark.parametrize("number", marked)
+
+
+def claims(notebook, *tags):
+    return [c for c in code_cells(notebook) if {*tags} & {*c.metadata.get("tags", [])}]
+
+
+def refused(notebook, *tags):
+    """Whether all claims with the tags, and there are some, end with an AssertionError."""
+    found = claims(notebook, *tags)
+    return found and {failed(c): c.source for c in found}
+
+
+@of(BY_NUMBER)
+def test_a_page_runs_on_the_digits_top_to_bottom_within_its_budget(page, number):
+    wrong = [(c.source, c.outputs[-1]) for c in code_cells(page.first) if failed(c)]
+    assert not wrong
+    stored = code_cells(nbformat.read(page.path, as_version=4))
+    compared = [(ours, theirs) for ours, theirs in zip(code_cells(page.first), stored, strict=True) if "NBVAL_CHECK_OUTPUT" in ours.source]
+    assert compared
+    for ours, theirs in compared:  # what holds for every dataset
+        assert shown(ours) == shown(theirs), ours.source
+    assert page.steps <= BUDGETS[number]
+
+
+def shown(cell):
+    """What a cell printed and gave as text."""
+    return "".join(o.get("text") or o.get("data", {}).get("text/plain", "") for o in cell.outputs)
+
+
+SABOTAGE = """
+kind, rng = {kind!r}, np.random.default_rng(17)
+def instead(masks):
+    if kind == "ones":
+        return tuple(np.ones(m.shape, bool) for m in masks)
+    flat = [rng.permutation(m.ravel()).reshape(m.shape) for m in masks]
+    return tuple(flat)
+for name in ("variance_masks", "keep_counts", "keep_fraction"):
+    def replaced(*args, _real=getattr(lh, name), **kwargs):
+        return instead(_real(*args, **kwargs))
+    setattr(lh, name, replaced)
+"""
+MIXED_UP = """
+def mixed_up(rows, rng=np.random.default_rng(17)):
+    rows = rows.reset_index(drop=True).copy()
+    names = ["test_accuracy_at_best", "test_accuracy", "calibration_error", "connected_inputs", "connected_units"]
+    if set(names) <= set(rows):
+        for _, part in rows[rows.criterion != "dense"].groupby(["seed", "density"]):
+            rows.loc[part.index, names] = part[names].to_numpy()[rng.permutation(len(part))]
+    return rows
+sweep, read_csv = lh.sweep, pd.read_csv
+"""
+MIXED_KINDS = """
+def mixed_kinds(rows, rng=np.random.default_rng(17)):
+    rows = rows.reset_index(drop=True).copy()
+    names = [n for n in ("early_stopping_step", "test_accuracy_at_best", "test_accuracy", "test_accuracy_sampled") if n in rows]
+    names += [n for n in ("overlap", "rank_to_magnitude", "validation", "test", "nll", "validation_loss", "validation_accuracy") if n in rows]
+    names += [n for n in rows if n.endswith((" validation", " test", " noise"))]
+    within = [n for n in ("trial", "seed") if n in rows]
+    if not within:  # seconds, say
+        return rows
+    for _, part in rows.groupby(within):
+        rows.loc[part.index, names] = part[names].to_numpy()[rng.permutation(len(part))]
+        if "reaches_dense_loss" in rows:
+            timed = part.index[part.reaches_dense_loss.notna()]
+            rows.loc[timed, "reaches_dense_loss"] = rng.permutation(part.reaches_dense_loss[timed])
+    return rows
+make_frame, read_csv = pd.DataFrame, pd.read_csv
+def mixed_frame(data=None, *args, **kwargs):
+    rows = make_frame(data, *args, **kwargs)
+    return mixed_kinds(rows) if {"trial", "seed"} & set(rows) and len(rows) > 10 else rows
+pd.DataFrame = mixed_frame
+pd.read_csv = lambda path, **options: mixed_kinds(read_csv(path, **options))
+"""
+SHORT = """
+real_config = lh.TrainConfig
+class Short(real_config):
+    def __init__(self, epochs, *args, **kwargs):
+        super().__init__(1, *args, **kwargs)
+lh.TrainConfig = Short
+lh.recipe = lambda dataset, seed=0: lh.Recipe(real_config(1, seed=seed), real_config({epochs}, seed=seed), (0, 1))
+"""
+MNIST = {"DATASET": "mnist", "LOTTERYHELPERS_DATA_DIR": MNIST_DIR}
+
+
+@of(MASKS)
+@pytest.mark.parametrize("kind", ["ones", "random"])
+def test_claims_about_masks_fail_for_any_other_mask(page, kind):
+    notebook = page.run(SABOTAGE.format(kind=kind) + UNSEEN)
+    assert refused(notebook, "claim").keys() == {"AssertionError"}
+
+
+@needs_mnist
+@of(["04"])
+def test_the_claim_that_only_mnist_supports_fails_for_random_masks(page):
+    insert = SABOTAGE.format(kind="random") + SHORT.format(epochs=2) + UNSEEN
+    assert refused(page.run(insert, MNIST | {"NUM_SEEDS": "2"}), "mnist-claim").keys() == {"AssertionError"}
+
+
+@of(TABLES)
+def test_claims_about_live_rows_fail_when_these_are_mixed_up(page, number):
+    mixed = MIXED_UP + "lh.sweep = lambda *args, **kwargs: mixed_up(sweep(*args, **kwargs))" if number == "05" else MIXED_KINDS
+    assert refused(page.run(mixed + UNSEEN), "claim").keys() == {"AssertionError"}
+
+
+@needs_mnist
+@of(TABLES)
+def test_claims_about_stored_rows_fail_when_these_are_mixed_up(page, number):
+    mixed = MIXED_UP + "pd.read_csv = lambda path, **options: mixed_up(read_csv(path, **options))" if number == "05" else MIXED_KINDS
+    notebook = page.run(mixed + SHORT.format(epochs=1) + UNSEEN, MNIST)
+    assert len(claims(notebook, "claim", "mnist-claim")) > 2
+    assert refused(notebook, "claim", "mnist-claim").keys() == {"AssertionError"}
+
+
+@of(["03", "04"])
+def test_a_parameter_from_the_environment_takes_effect(page, number):
+    if number == "04":
+        notebook = page.run(UNSEEN, {"THRESHOLD": "0.3", "NUM_SEEDS": "2"})
+        assert "threshold 0.3 keeps" in printed(notebook) and failed(code_cells(notebook)[3]) is None
+    else:
+        for density in (0.1, 0.4):
+            text = printed(page.run(UNSEEN, {"DENSITY": str(density)}))
+            found = re.search(r"DENSITY = ([\d.]+): kept ([\d,]+) of ([\d,]+) weights", text)
+            kept, total = (int(found.group(i).replace(",", "")) for i in (2, 3))
+            assert float(found.group(1)) == density and kept == round(density * total)
