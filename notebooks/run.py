@@ -63,7 +63,10 @@ def execute(name, heartbeat=10):
 
     def tell():
         while not ended.wait(heartbeat):
-            say(f"  {name}: cell {now['cell'] + 1} of {len(notebook.cells)}, {time.time() - started:.0f} s")
+            bars = [bar for bar in [*client.widget_state.values()] if bar.get("_model_name") == "FloatProgressModel"]
+            bar = next((f", {b['value']:.0f} of {b['max']:.0f}" for b in bars[::-1] if b["value"] < b["max"]), "")
+            seconds = f"{time.time() - started:.0f} s"
+            say(f"  {name}: cell {now['cell'] + 1} of {len(notebook.cells)}{bar}, {seconds}")
 
     def note_cell(cell, cell_index):
         now["cell"] = cell_index
