@@ -48,7 +48,8 @@ def use_style():
 
 def line_of(name, *, marker=False):
     """Options of ``plot`` for the line of a network, a criterion or a control, by its name or first word."""
-    label, color, dashes, point = LOOKS.get(name) or (name, *LOOKS.get(name.split()[0], (name, *OWN))[1:])
+    own, first = (name, *OWN), name.split()[0].strip(",")
+    label, color, dashes, point = LOOKS.get(name) or (name, *LOOKS.get(first, own)[1:])
     return {"color": color, "ls": dashes, "lw": 2, "label": label} | ({"marker": point} if marker else {})
 
 

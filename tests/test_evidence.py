@@ -574,6 +574,7 @@ def test_a_thing_has_one_name_under_all_its_words():
     assert lh.line_of("one-shot") == lh.line_of("dense_magnitude") and lh.line_of("chance") == lh.line_of("random")
     assert lh.line_of("snr")["label"] == r"snr $|\mu|/\sigma$" and "marker" not in lh.line_of("snr")
     assert lh.line_of("snr uniform") == lh.line_of("snr") | {"label": "snr uniform"}
+    assert lh.line_of("one-shot, 15 epochs") == lh.line_of("one-shot") | {"label": "one-shot, 15 epochs"}
     assert lh.line_of("random mask") == lh.line_of("random") | {"label": "random mask"}
     assert lh.line_of("mine")["label"] == "mine" and lh.line_of("mine", marker=True)["marker"] == plots.OWN[2]
     names = {plots.LOOKS[word] for word in lh.COLORS}
