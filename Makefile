@@ -1,5 +1,6 @@
 # make run    the four notebooks of the main experiment -> build/
 # make test   all tests
+# make check  what to run while working: the linter, the quick tests, one notebook
 # make lab    JupyterLab on notebooks/
 # make site   the notebooks, as they are stored, as web pages -> build/site/
 # make links  the repository's address, kept in pyproject.toml, into notebooks and README
@@ -9,13 +10,19 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: run test lab site links colab bench studies
+.PHONY: run test check lab site links colab bench studies
 run: .venv/installed
 	$(BIN)/python notebooks/run.py
 
 test: .venv/installed
 	$(BIN)/ruff check .
-	$(BIN)/python -m pytest -n 2 --dist loadscope tests notebooks
+	$(BIN)/python -m pytest -n 2 --dist loadgroup --no-loadscope-reorder tests
+
+QUICK := masks criteria evidence project notebooks noise_and_networks
+check: .venv/installed
+	$(BIN)/ruff check .
+	DATASET=digits $(BIN)/python -m pytest -q -n 2 --dist loadgroup -m "not slow" $(QUICK:%=tests/test_%.py) \
+		--nbval-lax --nbval-current-env notebooks/03_build_masks.ipynb
 
 lab: .venv/installed
 	$(BIN)/jupyter lab notebooks

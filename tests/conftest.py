@@ -3,6 +3,7 @@
 import collections
 import importlib.util
 import os
+import re
 import shutil
 import tempfile
 
@@ -69,7 +70,8 @@ def chromium():
         browser.close()
 
 
-COSTS = collections.Counter()  # processor seconds, of this process and its ended children, by test file
+#: Processor seconds of the tests and their ended children, by file; a page by its number.
+COSTS, TESTS = collections.Counter(), collections.Counter()
 
 
 def processor_seconds():
@@ -91,9 +93,11 @@ def pytest_runtest_makereport(item, call):
 
 
 def pytest_runtest_logreport(report):
-    seconds = dict(report.user_properties).get("processor_seconds", 0) if report.when == "teardown" else 0
-    COSTS[report.nodeid.partition("::")[0]] += seconds
-    if seconds > 3: COSTS[report.nodeid] += seconds
+    if report.when == "teardown":
+        seconds = dict(report.user_properties)["processor_seconds"]
+        page = re.search(r"test_pages.+\[.*?(\d\d)\]", report.nodeid)
+        COSTS[f"page {page[1]}" if page else report.nodeid.partition("::")[0]] += seconds
+        TESTS[report.nodeid] = seconds
 
 
 @pytest.hookimpl(trylast=True)
@@ -108,6 +112,6 @@ def pytest_terminal_summary(terminalreporter):
     skipped = terminalreporter.stats.get("skipped", [])
     lines = [f"  {report.nodeid}: {report.longrepr[2]}" for report in skipped]
     terminalreporter.write_line("skipped:\n" + "\n".join(lines) if lines else "nothing was skipped")
-    terminalreporter.write_line(f"processor seconds: {sum(COSTS.values()):.0f}")
-    for name, seconds in COSTS.most_common():
+    terminalreporter.write_line(f"processor seconds: {sum(COSTS.values()):.0f}, by file, and the dearest tests:")
+    for name, seconds in COSTS.most_common() + TESTS.most_common(8):
         terminalreporter.write_line(f"  {seconds:6.1f}  {name}")
