@@ -10,9 +10,7 @@ import seaborn as sns
 LOOKS = {
     "dense": ("dense", "#000000", "-", "."),
     "variance": (r"variance $\sigma^2$", "#0173b2", "-", "v"),
-    "variance iterative": (r"variance $\sigma^2$, iterative", "#0173b2", ":", "*"),
     "snr": (r"snr $|\mu|/\sigma$", "#029e73", "-.", "s"),
-    "snr iterative": (r"snr $|\mu|/\sigma$, iterative", "#029e73", ":", "*"),
     "magnitude": (r"posterior's $|\mu|$", "#cc78bc", "--", "^"),
     "dense_magnitude": (r"dense $|w|$, one cut", "#de8f05", (0, (7, 2)), "D"),
     "iterative": (r"dense $|w|$, iterative", "#d55e00", "-", "o"),

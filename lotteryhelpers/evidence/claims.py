@@ -48,7 +48,7 @@ def claims_table(claims, *, stored, margin=MARGIN, family=False):
         cells, words, notes = dict.fromkeys(intervals, ""), [], [trouble] if trouble else []
         claimed = [claimed] * len(comparison.pairs) if isinstance(claimed, str) else claimed
         if unknown := {*claimed} - {*WORDS}:
-            raise ValueError(f"words={claimed} of {sentence!r}: {', '.join(unknown)} isn't one of {WORDS}")
+            raise ValueError(f"words={claimed} of {sentence!r}: {min(unknown)} isn't one of {WORDS}")
         if not trouble and len(claimed) != len(comparison.pairs):
             raise ValueError(f"words={claimed} of {sentence!r}: one, or one each for {[*comparison.pairs]}")
         for reading, expected in zip(comparison.pairs, claimed):  # noqa: B905 - none where there is trouble

@@ -31,12 +31,13 @@ def rows(dataset, seeds, densities, bayesian=None, ticket=None, client=None):
     def dense_live_longer(run, *, dataset, **_):
         return dead_last(lh.train_ticket(dataset, run.initial, None, longer).weights, dataset)
 
-    lh.CRITERIA.update(dense_live=dense_live, dense_live_longer=dense_live_longer)
-    specs = lh.specs_of(seeds, ("dense_live", "dense_live_longer"), densities)
+    ours = {"dense_live": dense_live, "dense_live_longer": dense_live_longer}
+    lh.CRITERIA.update(ours)
+    specs = lh.specs_of(seeds, ours, densities)
     try:
         for row in swept(dataset, specs, bayesian, ticket, client):
             del row["curve"]
             yield row
-    finally:  # the two are this study's alone
-        for name in ("dense_live", "dense_live_longer"):
+    finally:  # they are this study's alone
+        for name in ours:
             lh.CRITERIA.pop(name, None)
