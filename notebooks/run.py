@@ -63,8 +63,9 @@ def execute(name, heartbeat=10):
 
     def tell():
         while not ended.wait(heartbeat):
-            bars = [bar for bar in [*client.widget_state.values()] if bar.get("_model_name") == "FloatProgressModel"]
-            bar = next((f", {b['value']:.0f} of {b['max']:.0f}" for b in bars[::-1] if b["value"] < b["max"]), "")
+            bars = [w for w in [*client.widget_state.values()] if w.get("_model_name") == "FloatProgressModel"]
+            done = [f", {b['value']:.0f} of {b['max']:.0f}" for b in bars if b["value"] < b["max"]]
+            bar = done[-1] if done else ""
             seconds = f"{time.time() - started:.0f} s"
             say(f"  {name}: cell {now['cell'] + 1} of {len(notebook.cells)}{bar}, {seconds}")
 

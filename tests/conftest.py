@@ -1,6 +1,7 @@
 """Shared fixtures; at the end of a run what was skipped, and what each file cost."""
 
 import collections
+import contextlib
 import importlib.util
 import os
 import re
@@ -10,7 +11,7 @@ import tempfile
 import pytest
 from common import required
 
-import lotteryhelpers as lh
+# lotteryhelpers is imported where it is needed: not every process that reads this file needs TensorFlow.
 
 
 def pytest_configure(config):
@@ -19,6 +20,8 @@ def pytest_configure(config):
         folder = tempfile.TemporaryDirectory(prefix="lotteryhelpers-test-", ignore_cleanup_errors=True)
         config.add_cleanup(folder.cleanup)
         os.environ["LOTTERYHELPERS_SESSION_CACHE"] = folder.name
+    # What one process has compiled, the others read. (TensorFlow logs to standard error that it does.)
+    os.environ["TF_XLA_FLAGS"] = f"--tf_xla_persistent_cache_directory={os.environ['LOTTERYHELPERS_SESSION_CACHE']}/xla"
 
 
 def pytest_collection_modifyitems(items):
@@ -44,14 +47,30 @@ def session_cache():
 
 @pytest.fixture(scope="session")
 def digits():
+    import lotteryhelpers as lh
+
     return lh.load_dataset("digits")
 
 
 @pytest.fixture(scope="session")
 def small_run(digits):
     """A short Bayesian training of a small network, with snapshots."""
+    import lotteryhelpers as lh
+
     config = lh.TrainConfig(epochs=4, batch_size=64, learning_rate=3e-3, seed=3)
     return lh.train_bayesian(digits, config, hidden=(32, 16), kl_weight=0.1, snapshots=(0, 0.5, 2))
+
+
+@pytest.fixture(scope="session")
+def cluster(tmp_path_factory):
+    """A Dask cluster of two processes, as a sweep starts them, with a cache folder of its own."""
+    from lotteryhelpers.sweeps.cluster import connected
+
+    with contextlib.ExitStack() as ending:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv("LOTTERYHELPERS_CACHE_DIR", str(tmp_path_factory.mktemp("workers")))
+            client = ending.enter_context(connected(workers=2))
+        yield client
 
 
 @pytest.fixture(scope="module")  # not longer: while Playwright runs, no notebook's event loop can

@@ -52,6 +52,7 @@ def test_stored_tables_say_how_they_were_made():
         assert "error" not in rows or (rows.error == "").all()
 
 
+@pytest.mark.slow
 @needs_mnist
 def test_the_headline_on_mnist_with_a_seed_of_its_own():
     mnist = lh.load_dataset("mnist")
@@ -69,6 +70,8 @@ def test_the_headline_on_mnist_with_a_seed_of_its_own():
     assert control < ticket - 0.02
 
 
+@pytest.mark.slow
+@pytest.mark.xdist_group("page 04")  # which has trained what it needs
 def test_the_runner_writes_pages_and_the_closing_table(tmp_path, session_cache):
     environment = os.environ | {"DATASET": "digits", "LOTTERYHELPERS_CACHE_DIR": session_cache}
     command = [sys.executable, str(ROOT / "notebooks/run.py"), "--out", str(tmp_path)]

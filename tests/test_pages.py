@@ -91,6 +91,7 @@ for name in ("variance_masks", "keep_counts", "keep_fraction"):
     setattr(lh, name, replaced)
 """
 MIXED_UP = """
+import pandas as pd
 def mixed_up(rows, rng=np.random.default_rng(17)):
     rows = rows.reset_index(drop=True).copy()
     names = ["test_accuracy_at_best", "test_accuracy", "calibration_error", "connected_inputs", "connected_units"]
@@ -100,6 +101,7 @@ def mixed_up(rows, rng=np.random.default_rng(17)):
     return rows
 sweep, read_csv = lh.sweep, pd.read_csv
 """
+MIXED_SWEEP = MIXED_UP + "lh.sweep = lambda *args, **kwargs: mixed_up(sweep(*args, **kwargs))"
 MIXED_KINDS = """
 def mixed_kinds(rows, rng=np.random.default_rng(17)):
     rows = rows.reset_index(drop=True).copy()
@@ -123,7 +125,8 @@ pd.DataFrame = mixed_frame
 pd.read_csv = lambda path, **options: mixed_kinds(read_csv(path, **options))
 """
 SHORT = """
-real_config = lh.TrainConfig
+load_dataset, real_config = lh.load_dataset, lh.TrainConfig
+lh.load_dataset = lambda *args, **kwargs: load_dataset(*args, **{{"num_train": 3000}} | kwargs)
 class Short(real_config):
     def __init__(self, epochs, *args, **kwargs):
         super().__init__(1, *args, **kwargs)
@@ -136,20 +139,20 @@ MNIST = {"DATASET": "mnist", "LOTTERYHELPERS_DATA_DIR": MNIST_DIR}
 @of(MASKS)
 @pytest.mark.parametrize("kind", ["ones", "random"])
 def test_claims_about_masks_fail_for_any_other_mask(page, kind):
-    notebook = page.run(SABOTAGE.format(kind=kind) + UNSEEN)
+    notebook = page.run(SABOTAGE.format(kind=kind) + MIXED_SWEEP + UNSEEN)
     assert refused(notebook, "claim").keys() == {"AssertionError"}
 
 
 @needs_mnist
 @of(["04"])
 def test_the_claim_that_only_mnist_supports_fails_for_random_masks(page):
-    insert = SABOTAGE.format(kind="random") + SHORT.format(epochs=2) + UNSEEN
+    insert = SABOTAGE.format(kind="random") + MIXED_SWEEP + SHORT.format(epochs=2) + UNSEEN
     assert refused(page.run(insert, MNIST | {"NUM_SEEDS": "2"}), "mnist-claim").keys() == {"AssertionError"}
 
 
 @of(TABLES)
 def test_claims_about_live_rows_fail_when_these_are_mixed_up(page, number):
-    mixed = MIXED_UP + "lh.sweep = lambda *args, **kwargs: mixed_up(sweep(*args, **kwargs))" if number == "05" else MIXED_KINDS
+    mixed = MIXED_SWEEP if number == "05" else MIXED_KINDS
     assert refused(page.run(mixed + UNSEEN), "claim").keys() == {"AssertionError"}
 
 

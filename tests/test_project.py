@@ -52,6 +52,7 @@ def test_environment_and_pyproject_agree():
     assert yaml.safe_load((ROOT / "environment.yml").read_text())["channels"] == ["conda-forge"]
 
 
+@pytest.mark.slow
 def test_the_environment_resolves(tmp_path):
     """There are packages for all of pip's entries together, on the Python that environment.yml names."""
     pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "-qq"]
@@ -201,6 +202,7 @@ def test_links_of_the_pages_lead_somewhere(page):
             assert (ROOT / page).parent.joinpath(target.partition("#")[0]).exists(), target
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("processes", [[], ["-n", "2"]], ids=["one process", "two"])
 def test_a_skipped_test_fails_the_run_in_ci_and_only_there(processes, tmp_path):
     for name in ("conftest.py", "common.py"):
