@@ -24,13 +24,17 @@ def pytest_configure(config):
     os.environ["TF_XLA_FLAGS"] = f"--tf_xla_persistent_cache_directory={os.environ['LOTTERYHELPERS_SESSION_CACHE']}/xla"
 
 
+#: The dearest groups begin, so that no worker is left alone with one at the end.
+FIRST = ["test_sweep", "page 05", "test_nothing_lost", "page 04", "test_studies", "test_colab"]
+
+
 def pytest_collection_modifyitems(items):
     """What belongs together stands together, also where one process runs all; else a file is a group."""
     for item in items:
         if not item.get_closest_marker("xdist_group"):
             item.add_marker(pytest.mark.xdist_group(item.path.stem))
-    groups = [item.get_closest_marker("xdist_group").args[0] for item in items]
-    items[:] = [item for _, _, item in sorted(zip(map(groups.index, groups), range(len(items)), items, strict=True), key=lambda t: t[:2])]
+    groups = FIRST + [item.get_closest_marker("xdist_group").args[0] for item in items]
+    items[:] = [item for _, _, item in sorted(zip(map(groups.index, groups[len(FIRST) :]), range(len(items)), items, strict=True), key=lambda t: t[:2])]
 
 
 @pytest.fixture(autouse=True)
