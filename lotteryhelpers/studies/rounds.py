@@ -26,7 +26,6 @@ good or not decided: weight decay closes more than half of (2); (4) like (2), fo
 0.2 points at 3.6% at least loss, since 22 epochs had cut them off; snr at 3.6% stays better than one-shot
 |w| at least loss; at the end of training both are behind dense there, and so is iterative, a little.
 The Bayesian loop was to go on to 3.6% too; its eight posteriors a seed and criterion were left out, for time.
-In the stored table the new weights have 22 epochs still, except at 3.6%.
 """
 
 import dataclasses
