@@ -63,7 +63,12 @@ def execute(name, heartbeat=10):
 
     def tell():
         while not ended.wait(heartbeat):
-            say(f"  {name}: cell {now['cell'] + 1} of {len(notebook.cells)}, {time.time() - started:.0f} s")
+            states = list(client.widget_state.values())
+            bars = [state for state in states if state.get("_model_name") == "FloatProgressModel"]
+            done = [f", {b['value']:.0f} of {b['max']:.0f}" for b in bars if b["value"] < b["max"]]
+            bar = done[-1] if done else ""
+            seconds = f"{time.time() - started:.0f} s"
+            say(f"  {name}: cell {now['cell'] + 1} of {len(notebook.cells)}{bar}, {seconds}")
 
     def note_cell(cell, cell_index):
         now["cell"] = cell_index

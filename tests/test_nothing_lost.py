@@ -189,7 +189,7 @@ def test_a_damaged_kept_result_is_made_again_with_a_notice(kind, digits, capfd, 
     assert capfd.readouterr() == ("", "") and kept() == changed
 
 
-def test_damaged_rows_of_a_sweep_are_made_again_with_a_notice_each(digits, capsys, recwarn):
+def test_damaged_rows_of_a_sweep_are_made_again_with_a_notice_each(digits, capsys, recwarn, cluster):
     spoil = [
         lambda p: p.write_text(p.read_text()[:40]),
         lambda p: p.write_bytes(np.random.default_rng(0).bytes(300)),
@@ -200,13 +200,13 @@ def test_damaged_rows_of_a_sweep_are_made_again_with_a_notice_each(digits, capsy
         lambda p: p.write_text(json.dumps(json.loads(p.read_text()) | {"version": 2})),
     ]
     specs = lh.specs_of([0], ["snr"], np.linspace(0.2, 0.9, len(spoil) + 1).tolist())
-    first = lh.sweep(digits, specs, SHORT, workers=1)
+    first = lh.sweep(digits, specs, SHORT, client=cluster)
     before = {p: t for p, t in kept().items() if p.suffix == ".json"}
     assert len(before) == len(specs) and (first.error == "").all()
     for change, path in zip(spoil, before, strict=False):
         change(path)
     capsys.readouterr()
-    again = lh.sweep(digits, specs, SHORT, workers=1)
+    again = lh.sweep(digits, specs, SHORT, client=cluster)
     notices = capsys.readouterr().out.splitlines()
     pattern = r"A kept run is thrown away and made again: (.+\.json) is damaged \([^\n]+\)\."
     assert {re.fullmatch(pattern, n).group(1) for n in notices} == set(map(str, list(before)[: len(spoil)]))
@@ -515,12 +515,12 @@ def test_a_data_set_is_known_by_its_contents_however_it_is_packed(name, tmp_path
 
 SENSIBLE = {
     "epochs": st.sampled_from([1, 2, np.int64(1)]),
-    "batch_size": st.sampled_from([32, 50, np.int32(32)]),
+    "batch_size": st.sampled_from([32, np.int32(32)]),  # each new shape is compiled: few of them
     "learning_rate": st.sampled_from([1e-3, np.float32(3e-3), 0.05, 1e-30]),
     "seed": st.one_of(st.integers(0, 2**31 - 1), st.just(np.uint16(7))),
     "evaluate_every": st.one_of(st.none(), st.integers(1, 50)),
     "num_train": st.sampled_from([64, 150]),
-    "num_validation": st.sampled_from([1, 60, None]),
+    "num_validation": st.sampled_from([1, None]),
     "hidden": st.sampled_from([(12,), [8, 5], (np.int64(8), 5)]),
     "prior_stddev": st.sampled_from([1, 0.1, np.float64(3.0)]),
     "kl_weight": st.sampled_from([0, 0.1, 1.0, np.float32(0.5)]),

@@ -13,6 +13,8 @@ import nbformat
 import pytest
 import yaml
 from common import ROOT, required
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 try:
     import tomllib
@@ -64,6 +66,15 @@ def test_the_environment_resolves(tmp_path):
     found = {entry["metadata"]["name"].lower(): entry["download_info"]["url"] for entry in report["install"]}
     assert {"tensorflow", "tf_keras", "tensorflow-probability", "lotteryhelpers"} <= found.keys()
     assert f"-cp{python_of_the_environment().replace('.', '')}-" in found["tensorflow"]
+
+
+def test_the_constraints_are_names_and_versions_in_the_ranges_of_all_that_is_asked_for():
+    lines = (ROOT / "constraints.txt").read_text().splitlines()
+    assert all(re.fullmatch(r"[\w.-]+==[\w.]+", line) for line in lines)
+    pinned = {canonicalize_name(name): version for name, _, version in (line.partition("==") for line in lines)}
+    extras = PYPROJECT["project"]["optional-dependencies"]
+    for asked in map(Requirement, PYPROJECT["project"]["dependencies"] + extras["notebooks"] + extras["test"] + extras["site"]):
+        assert asked.specifier.contains(pinned[canonicalize_name(asked.name)]), asked
 
 
 def python(code, **options):

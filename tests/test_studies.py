@@ -15,7 +15,6 @@ from common import ROOT
 import lotteryhelpers as lh
 from lotteryhelpers.studies import STUDIES, __main__, curves, engine, frugal, when
 from lotteryhelpers.studies.shared import subset
-from lotteryhelpers.sweeps.cluster import connected
 
 RESULTS = ROOT / "notebooks" / "results"
 MODULES = {name: importlib.import_module(f"lotteryhelpers.studies.{name}") for name in STUDIES}
@@ -43,19 +42,10 @@ TINY = {
                              ("snip", "40-100-50, 20% of the weights", 3e-3), ("supermask, 1 epochs", "learned", 0.1),
                              ("IMP, 7 x 1 epochs", "21% of the weights", 3e-3))},
     "costs": {"seeds": (7,), "turns": 1, "epochs": 1, "batch": 64, "recipes": (("none", "40-100-50"),)},
-    "gradients": {"seeds": (7,), "draws": {4: 4, 16: 4}, "bayesian": LONG},
+    "gradients": {"seeds": (7,), "draws": {16: 4}, "bayesian": LONG},
     "seconds": {"seeds": (7,), "turns": 1, "steps": {32: 4}},
     "curves": {"seeds": (7,), "epochs": 2, "rates": {64: 3e-3}},
 }  # fmt: skip
-
-
-@pytest.fixture(scope="module")
-def cluster(tmp_path_factory):
-    """A Dask cluster of two processes, with a cache folder of its own."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("LOTTERYHELPERS_CACHE_DIR", str(tmp_path_factory.mktemp("workers")))
-        with connected(workers=2) as client:
-            yield client
 
 
 @pytest.fixture

@@ -43,9 +43,9 @@ def new_cache(monkeypatch, folder):
 
 
 def test_a_row_a_run_in_order_and_the_same_to_the_last_bit_with_another_number_of_workers(
-    digits, tmp_path, monkeypatch
+    digits, tmp_path, monkeypatch, cluster
 ):
-    rows = lh.sweep(digits, specs(), CONFIG, workers=2)
+    rows = lh.sweep(digits, specs(), CONFIG, client=cluster)
     assert list(zip(rows.seed, rows.criterion, rows.density, strict=True)) == [
         (s.seed, s.criterion, s.density) for s in specs()
     ]
@@ -62,8 +62,8 @@ def test_a_row_a_run_in_order_and_the_same_to_the_last_bit_with_another_number_o
     assert (of_seed[0] != of_seed[1]).any()
 
 
-def test_a_row_is_what_the_functions_give_one_by_one(digits):
-    (row,) = lh.sweep(digits, [lh.Spec(4, "snr", 0.1)], CONFIG).to_dict("records")
+def test_a_row_is_what_the_functions_give_one_by_one(digits, cluster):
+    (row,) = lh.sweep(digits, [lh.Spec(4, "snr", 0.1)], CONFIG, client=cluster).to_dict("records")
     config = lh.TrainConfig(3, 64, 3e-3, seed=4)
     run = lh.train_bayesian(digits, config)
     ticket = lh.train_ticket(digits, run.initial, lh.masks_for(run, "snr", 0.1), config)
@@ -77,24 +77,24 @@ def test_a_row_is_what_the_functions_give_one_by_one(digits):
     np.testing.assert_allclose(row["curve"], ticket.history.validation_accuracy, atol=0.02)
 
 
-def test_finished_runs_are_read_not_made_and_anything_else_is_made(digits, recwarn, capsys):
+def test_finished_runs_are_read_not_made_and_anything_else_is_made(digits, recwarn, capsys, cluster):
     some = specs(seeds=(0,), names=("snr",), densities=(0.5,))
-    first = lh.sweep(digits, some, CONFIG, workers=1)
+    first = lh.sweep(digits, some, CONFIG, client=cluster)
     times = {path: path.stat().st_mtime_ns for path in kept_files()}
-    again = lh.sweep(digits, [*some, lh.Spec(0, "snr", 0.2)], CONFIG, workers=1)
+    again = lh.sweep(digits, [*some, lh.Spec(0, "snr", 0.2)], CONFIG, client=cluster)
     pd.testing.assert_frame_equal(first, again[: len(some)])
     assert {p: p.stat().st_mtime_ns for p in kept_files() if p in times} == times
     assert len(kept_files()) == len(some) + 1
-    longer = lh.sweep(digits, some, lh.TrainConfig(4, 64, 3e-3), workers=1)
+    longer = lh.sweep(digits, some, lh.TrainConfig(4, 64, 3e-3), client=cluster)
     assert longer.curve.map(len).eq(4).all()
     damaged = next(iter(times))
     damaged.write_text(damaged.read_text()[:20])
     assert not recwarn.list
-    lh.sweep(digits, [*some, lh.Spec(0, "snr", 0.2)], CONFIG, workers=1)
+    lh.sweep(digits, [*some, lh.Spec(0, "snr", 0.2)], CONFIG, client=cluster)
     assert "is damaged" in capsys.readouterr().out
 
 
-def test_a_failed_run_is_a_row_with_its_error_and_is_tried_again(digits, monkeypatch):
+def test_a_failed_run_is_a_row_with_its_error_and_is_tried_again(digits, monkeypatch, cluster):
     def fails(run, **_):
         raise ZeroDivisionError("one over nothing")
 
@@ -105,21 +105,21 @@ def test_a_failed_run_is_a_row_with_its_error_and_is_tried_again(digits, monkeyp
     monkeypatch.setitem(lh.CRITERIA, "mine", lambda run, **_: fails(run))
     monkeypatch.setitem(lh.CRITERIA, "writes", lambda run, **_: spoils(run))
     three = [lh.Spec(0, "mine", 0.5), lh.Spec(0, "snr", 0.5), lh.Spec(0, "writes", 0.5)]
-    rows = lh.sweep(digits, three, CONFIG, workers=1)
+    rows = lh.sweep(digits, three, CONFIG, client=cluster)
     assert rows.error[:2].tolist() == ["ZeroDivisionError: one over nothing", ""]
     assert "read-only" in rows.error[2], "it would have changed the others' rows"
     assert np.isnan(rows.test_accuracy[0]) and rows.test_accuracy[1] > 0.3
     monkeypatch.setitem(lh.CRITERIA, "mine", lambda run, **_: run.final.means)
-    rows = lh.sweep(digits, [lh.Spec(0, "mine", 0.5), lh.Spec(0, "snr", 0.5)], CONFIG, workers=1)
+    rows = lh.sweep(digits, [lh.Spec(0, "mine", 0.5), lh.Spec(0, "snr", 0.5)], CONFIG, client=cluster)
     assert rows.error.tolist() == ["", ""]
     signed = rows.test_accuracy_at_best[0]
     monkeypatch.setitem(lh.CRITERIA, "mine", lambda run, dense, **_: [abs(w) for w in dense.weights])
-    other = lh.sweep(digits, [lh.Spec(0, "mine", 0.5)], CONFIG, workers=1)
+    other = lh.sweep(digits, [lh.Spec(0, "mine", 0.5)], CONFIG, client=cluster)
     assert other.test_accuracy_at_best[0] != signed, "a changed criterion must not give the old rows"
 
 
-def test_a_training_that_diverges_is_an_error_in_each_of_its_rows(digits):
-    rows = lh.sweep(digits, specs(seeds=(0,)), lh.TrainConfig(2, 64, learning_rate=1e30), workers=1)
+def test_a_training_that_diverges_is_an_error_in_each_of_its_rows(digits, cluster):
+    rows = lh.sweep(digits, specs(seeds=(0,)), lh.TrainConfig(2, 64, learning_rate=1e30), client=cluster)
     assert rows.error.str.contains("FloatingPointError").all() and not kept_files()
 
 
@@ -181,10 +181,10 @@ def test_an_interrupted_sweep_ends_soon_leaves_no_worker_and_goes_on_where_it_st
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
 def test_a_dask_cluster_of_processes_gives_the_same_rows_though_a_worker_is_killed(
-    digits, tmp_path, monkeypatch
+    digits, tmp_path, monkeypatch, cluster
 ):
     many = specs(seeds=(0, 1, 2), densities=(0.8, 0.5, 0.2, 0.1))
-    here = lh.sweep(digits, many, CONFIG)
+    here = lh.sweep(digits, many, CONFIG, client=cluster)
     new_cache(monkeypatch, tmp_path / "of-the-cluster")
     options = {"n_workers": 2, "threads_per_worker": 1, "processes": True, "dashboard_address": None}
     with LocalCluster(**options) as cluster, Client(cluster) as client:
@@ -293,13 +293,13 @@ def test_bad_arguments_are_named_before_anything_is_trained(arguments, message, 
         lh.sweep(digits, specs(), CONFIG, workers=0)
 
 
-def test_a_failed_dense_training_fails_only_what_needs_it(digits, monkeypatch):
+def test_a_failed_dense_training_fails_only_what_needs_it(digits, monkeypatch, cluster):
     def diverges(dataset, config, run):
         raise FloatingPointError("the loss is not finite")
 
     monkeypatch.setattr("lotteryhelpers.sweeps.sweeping.make_dense", diverges)
     three = [lh.Spec(3, name, 0.5) for name in ("snr", "dense_magnitude", "large_final")]
-    rows = lh.sweep(digits, three, lh.TrainConfig(1, batch_size=64), workers=1)
+    rows = lh.sweep(digits, three, lh.TrainConfig(1, batch_size=64), client=cluster)
     assert rows.error.tolist() == ["", "FloatingPointError: the loss is not finite", ""]
 
 
@@ -308,8 +308,8 @@ def children():
     return {child.pid for child in psutil.Process().children()}
 
 
-def test_rows_come_one_by_one_and_who_stops_early_leaves_no_worker(digits):
-    lh.sweep(digits, [lh.Spec(0, "snr", 0.5)], CONFIG, workers=1)
+def test_rows_come_one_by_one_and_who_stops_early_leaves_no_worker(digits, cluster):
+    lh.sweep(digits, [lh.Spec(0, "snr", 0.5)], CONFIG, client=cluster)
     before, variables = children(), dict(os.environ)
     four = [lh.Spec(0, "snr", density) for density in (0.4, 0.3, 0.5, 0.4)]
     with contextlib.closing(sweep_rows(digits, four, CONFIG, workers=1)) as rows:
@@ -322,6 +322,7 @@ def test_rows_come_one_by_one_and_who_stops_early_leaves_no_worker(digits):
 
 UNGUARDED = """
 print("read once")
+del __spec__  # as IPython's %reset does
 import lotteryhelpers as lh
 constant = 1
 lh.CRITERIA["mine"] = lambda run, **_: [abs(m) + constant for m in run.final.means]

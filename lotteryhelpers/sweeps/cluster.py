@@ -3,6 +3,7 @@
 import contextlib
 import logging
 import os
+import sys
 import tempfile
 from multiprocessing import spawn
 
@@ -36,6 +37,7 @@ def connected(client=None, workers=None):
     of_nannies = {*dask.config.get("distributed.nanny.pre-spawn-environ"), "PYTHONHASHSEED"} - set(os.environ)
 
     def without_main(name):
+        vars(sys.modules["__main__"]).setdefault("__spec__", None)  # IPython's %reset takes it away
         return {k: v for k, v in whole(name).items() if not (k.startswith("init_main") and "Dask" in name)}
 
     with contextlib.ExitStack() as ending:
