@@ -63,7 +63,8 @@ def execute(name, heartbeat=10):
 
     def tell():
         while not ended.wait(heartbeat):
-            bars = [w for w in [*client.widget_state.values()] if w.get("_model_name") == "FloatProgressModel"]
+            states = list(client.widget_state.values())
+            bars = [state for state in states if state.get("_model_name") == "FloatProgressModel"]
             done = [f", {b['value']:.0f} of {b['max']:.0f}" for b in bars if b["value"] < b["max"]]
             bar = done[-1] if done else ""
             seconds = f"{time.time() - started:.0f} s"

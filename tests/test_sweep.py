@@ -322,6 +322,7 @@ def test_rows_come_one_by_one_and_who_stops_early_leaves_no_worker(digits, clust
 
 UNGUARDED = """
 print("read once")
+del __spec__  # as IPython's %reset does
 import lotteryhelpers as lh
 constant = 1
 lh.CRITERIA["mine"] = lambda run, **_: [abs(m) + constant for m in run.final.means]
