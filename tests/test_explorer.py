@@ -56,7 +56,7 @@ def test_an_interrupted_training_can_be_started_again(digits, small_run, monkeyp
 
 
 @contextlib.contextmanager
-def jupyter_lab(folder):
+def jupyter_lab(folder, cache):
     """A JupyterLab server of its own on ``folder``; gives the address of a notebook, and whether a kernel runs."""
     settings = folder / "settings"
     for name, value in {
@@ -71,7 +71,7 @@ def jupyter_lab(folder):
     environment = os.environ | {
         "DATASET": "digits", "JUPYTERLAB_SETTINGS_DIR": str(settings),
         "JUPYTER_CONFIG_DIR": str(folder / "config"), "JUPYTER_RUNTIME_DIR": str(folder / "runtime"),
-        "LOTTERYHELPERS_CACHE_DIR": str(folder / "cache"),
+        "LOTTERYHELPERS_CACHE_DIR": str(cache),
     }  # fmt: skip
     command = [sys.executable, "-m", "jupyterlab", "--no-browser", "--allow-root", f"--port={port}",
                "--ServerApp.port_retries=0", "--IdentityProvider.token=ours", f"--ServerApp.root_dir={folder}"]  # fmt: skip
@@ -99,14 +99,14 @@ CONTENT = "async i => Array.from(new Uint8Array(await (await fetch(i.src)).array
 
 
 @pytest.mark.parametrize("name", ["03_build_masks", "04_dense_versus_masked"])
-def test_in_jupyterlab_the_slider_and_the_button_change_the_figures(name, chromium, tmp_path):
+def test_in_jupyterlab_the_slider_and_the_button_change_the_figures(name, chromium, tmp_path, session_cache):
     from playwright.sync_api import TimeoutError
 
     notebook = nbformat.read(ROOT / "notebooks" / f"{name}.ipynb", as_version=4)
     last = next(i for i, cell in enumerate(notebook.cells) if cell.source.startswith("explore("))
     del notebook.cells[last + 1 :]  # what follows is run by the notebooks' own tests
     nbformat.write(notebook, tmp_path / f"{name}.ipynb")
-    with jupyter_lab(tmp_path) as (address, kernel_is_there):
+    with jupyter_lab(tmp_path, session_cache) as (address, kernel_is_there):
         page = chromium.new_page(viewport={"width": 1400, "height": 1000})
         page.set_default_timeout(30_000)
         page.goto(address(f"{name}.ipynb"))
@@ -126,7 +126,7 @@ def test_in_jupyterlab_the_slider_and_the_button_change_the_figures(name, chromi
                 page.get_by_text("[*]:", exact=True).first.wait_for(timeout=3_000)
                 break
         handle = page.locator(".widget-slider .noUi-handle")
-        handle.wait_for(timeout=180_000)  # the Bayesian network is trained first
+        handle.wait_for(timeout=180_000)  # the Bayesian network may have to be trained first
         handle.scroll_into_view_if_needed()
         mask, curves = page.locator("img.widget-image").nth(0), page.locator("img.widget-image").nth(1)
         sentence, button = page.locator(".widget-html-content"), page.locator("button.jupyter-button")

@@ -154,7 +154,7 @@ def test_an_interrupted_sweep_ends_soon_leaves_no_worker_and_goes_on_where_it_st
         textwrap.dedent("""
         import lotteryhelpers as lh
         config = lh.TrainConfig(epochs=60, batch_size=16)
-        specs = [lh.Spec(0, name, d / 100) for name in ("snr", "variance") for d in range(10, 90, 10)]
+        specs = [lh.Spec(0, name, d / 100) for name in ("snr", "variance") for d in range(10, 90, 20)]
         if __name__ == "__main__":
             rows = lh.sweep(lh.load_dataset("digits"), specs, config, workers=2)
             print(len(rows), (rows.error == "").all())
@@ -173,9 +173,9 @@ def test_an_interrupted_sweep_ends_soon_leaves_no_worker_and_goes_on_where_it_st
     assert "KeyboardInterrupt" in errors and time.time() - interrupted < 20
     assert not [pid for pid in workers.stdout.split() if is_running(pid)]
     finished = {path: path.stat().st_mtime_ns for path in kept_files()}
-    assert 1 <= len(finished) < 16
+    assert 1 <= len(finished) < 8
     done = subprocess.run([sys.executable, script], capture_output=True, text=True, timeout=300)
-    assert done.stdout == "16 True\n", done.stderr
+    assert done.stdout == "8 True\n", done.stderr
     assert {p: p.stat().st_mtime_ns for p in kept_files() if p in finished} == finished
 
 
@@ -183,7 +183,7 @@ def test_an_interrupted_sweep_ends_soon_leaves_no_worker_and_goes_on_where_it_st
 def test_a_dask_cluster_of_processes_gives_the_same_rows_though_a_worker_is_killed(
     digits, tmp_path, monkeypatch, cluster
 ):
-    many = specs(seeds=(0, 1, 2), densities=(0.8, 0.5, 0.2, 0.1))
+    many = specs(densities=(0.8, 0.5, 0.2, 0.1))
     here = lh.sweep(digits, many, CONFIG, client=cluster)
     new_cache(monkeypatch, tmp_path / "of-the-cluster")
     options = {"n_workers": 2, "threads_per_worker": 1, "processes": True, "dashboard_address": None}

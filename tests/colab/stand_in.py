@@ -81,7 +81,7 @@ def build(python, folder=BUILD / "venv"):
         print(f"Installing Colab's packages into {folder.relative_to(ROOT)}: some minutes.", flush=True)
         subprocess.run([python, "-m", "venv", "--clear", str(folder)], check=True)
         pip = [python_of(folder), "-m", "pip", "install", "-qq", "--disable-pip-version-check"]
-        subprocess.run([*pip, "--only-binary=:all:", "-r", str(REQUIREMENTS)], check=True)
+        subprocess.run([*pip, "--only-binary=:all:", "--no-compile", "-r", str(REQUIREMENTS)], check=True)
         colab = next(folder.glob("lib/python*/site-packages")) / "google" / "colab"
         colab.mkdir(parents=True)
         (colab / "__init__.py").write_text('"""Stands for Colab\'s own; it is only asked for."""\n')
