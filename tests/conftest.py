@@ -8,6 +8,7 @@ import re
 import shutil
 import tempfile
 
+import psutil
 import pytest
 from common import required
 
@@ -93,12 +94,17 @@ def chromium():
         browser.close()
 
 
-#: Processor seconds of the tests and their ended children, by file; a page by its number.
+#: Processor seconds of the tests and what they started, by file; a page by its number.
 COSTS, TESTS = collections.Counter(), collections.Counter()
 
 
 def processor_seconds():
-    return sum(os.times()[:4])
+    """Of this process and all that it has started, ended or not."""
+    times = [os.times()[:4]]
+    for child in psutil.Process().children(recursive=True):
+        with contextlib.suppress(psutil.Error):
+            times.append(child.cpu_times()[:4])
+    return sum(map(sum, times))
 
 
 @pytest.hookimpl(wrapper=True)
