@@ -10,7 +10,7 @@ import tempfile
 
 import psutil
 import pytest
-from common import required
+from common import ROOT, required
 
 # lotteryhelpers is imported where it is needed: not every process that reads this file needs TensorFlow.
 
@@ -67,13 +67,23 @@ def small_run(digits):
 
 
 @pytest.fixture(scope="session")
-def cluster(tmp_path_factory):
+def counted(tmp_path_factory):
+    """The environment of a process that counts the steps it trains, in the file that STEPS_TRAINED names."""
+    path = os.pathsep.join(filter(None, [str(ROOT / "tests" / "counting"), os.environ.get("PYTHONPATH")]))
+    (file := tmp_path_factory.mktemp("steps") / "trained").touch()
+    return {"PYTHONPATH": path, "STEPS_TRAINED": str(file)}
+
+
+@pytest.fixture(scope="session")
+def cluster(tmp_path_factory, counted):
     """A Dask cluster of two processes, as a sweep starts them, with a cache folder of its own."""
     from lotteryhelpers.sweeps.cluster import connected
 
+    environment = counted | {"LOTTERYHELPERS_CACHE_DIR": str(tmp_path_factory.mktemp("workers"))}
     with contextlib.ExitStack() as ending:
         with pytest.MonkeyPatch.context() as patch:
-            patch.setenv("LOTTERYHELPERS_CACHE_DIR", str(tmp_path_factory.mktemp("workers")))
+            for name, value in environment.items():
+                patch.setenv(name, value)
             client = ending.enter_context(connected(workers=2))
         yield client
 

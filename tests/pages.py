@@ -11,7 +11,8 @@ from nbclient.util import run_sync
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("[0-9]*.ipynb"))
 BY_NUMBER = {path.name[:2]: path for path in NOTEBOOKS}
 
-#: Runs after a page's parameters. Trainings that have been are given again; the modules are as they were.
+#: Runs after a page's parameters. Trainings that have been are given again, sweeps run on the tests' own cluster;
+#: the modules are as they were.
 REMEMBER = """
 import builtins
 def _remembered(real, known={}):
@@ -27,10 +28,12 @@ def _remembered(real, known={}):
         return known[key]
     return instead
 if not hasattr(builtins, "_before"):
-    import lotteryhelpers.storage
+    import functools, lotteryhelpers.storage
+    from distributed import Client
+    lh.sweep = functools.partial(lh.sweep, client=Client(os.environ["CLUSTER"]))
     for _name in ("train_bayesian", "train_ticket", "iterative_magnitude_pruning", "train_supermask"):
         setattr(lh, _name, _remembered(getattr(lh, _name)))
-    builtins._before = [(m, dict(vars(m))) for m in (lh, *filter(None, [globals().get("pd"), globals().get("plt")]))]
+    builtins._before = [(m, dict(vars(m))) for m in [lh, *(globals()[n] for n in ("pd", "plt", "study") if n in globals())]]
 for _module, _names in builtins._before:
     for _name, _value in _names.items():
         setattr(_module, _name, _value)

@@ -1,11 +1,11 @@
 """The pages on the digits and, where MNIST is at hand, on it: one kernel each, looked at from all sides."""
 
-import os
+import pathlib
 import re
 
 import nbformat
 import pytest
-from common import MNIST_DIR, ROOT, needs_mnist
+from common import MNIST_DIR, needs_mnist
 from pages import BY_NUMBER, UNSEEN, Page, code_cells, failed, printed
 
 #: Steps that a page's live run on the digits may train, its workers' included.
@@ -15,34 +15,39 @@ SEEDS = {"05": "2", "06": "3", "07": "3", "08": "3", "09": "3"}
 MASKS, TABLES = ("02", "03", "04"), ("05", "06", "07", "08", "09")
 
 
-#: The digits' trainings of the later pages, a third as long: what they show there they show then too.
+#: The later pages' trainings on the digits, a third as long: what they must show there they show then too.
 QUICKER = """
 import dataclasses
+def third(config):
+    return dataclasses.replace(config, epochs=max(1, config.epochs // 3))
 def quicker(dataset, seed=0, recipe=lh.recipe):
     whole = recipe(dataset, seed)
-    bayesian, ticket = (dataclasses.replace(c, epochs=c.epochs // 3) for c in (whole.bayesian, whole.ticket))
-    return lh.Recipe(bayesian, ticket, tuple(epoch / 3 for epoch in whole.snapshots))
+    return lh.Recipe(third(whole.bayesian), third(whole.ticket), tuple(epoch / 3 for epoch in whole.snapshots))
+lh.TrainConfig = lambda *args, config=lh.TrainConfig, **kwargs: third(config(*args, **kwargs))
 lh.recipe = quicker
+if "study" in globals() and "lengths" in study.LIVE:
+    study.LIVE = study.LIVE | {"lengths": {name: third(config) for name, config in study.LIVE["lengths"].items()}}
 """
 
 
 @pytest.fixture(scope="session")
-def pages(tmp_path_factory, session_cache):
+def pages(session_cache, cluster, counted):
     """``pages(number)``: the page's kernel, with its first run (all cells, on the digits); one is open at a time."""
     opened = {}
+
+    def steps_trained():
+        return sum(map(int, pathlib.Path(counted["STEPS_TRAINED"]).read_text().split()))
 
     def page_of(number):
         if number not in opened:
             close()
-            steps = tmp_path_factory.mktemp("steps") / "trained"
-            steps.touch()
-            path = os.pathsep.join(filter(None, [str(ROOT / "tests" / "counting"), os.environ.get("PYTHONPATH")]))
-            opened[number] = page = Page(BY_NUMBER[number], {
-                "DATASET": "digits", "LOTTERYHELPERS_CACHE_DIR": session_cache, "STEPS_TRAINED": str(steps),
-                "PYTHONPATH": path, **dict.fromkeys(["NUM_SEEDS", "NUM_TRIALS"], SEEDS.get(number, "5")),
+            before = steps_trained()
+            opened[number] = page = Page(BY_NUMBER[number], counted | {
+                "DATASET": "digits", "LOTTERYHELPERS_CACHE_DIR": session_cache,
+                "CLUSTER": cluster.scheduler.address, **dict.fromkeys(["NUM_SEEDS", "NUM_TRIALS"], SEEDS.get(number, "5")),
             })  # fmt: skip
             page.first = page.run(QUICKER * (number in TABLES))
-            page.steps = sum(map(int, steps.read_text().split()))
+            page.steps = steps_trained() - before
         return opened[number]
 
     def close():
