@@ -85,11 +85,10 @@ def pytest_runtest_makereport(item, call):
 
 
 def pytest_runtest_logreport(report):
-    if report.when == "teardown":
-        # The hook above sees only what lies under tests/. A cell of a notebook trains in its kernel, which hasn't ended.
-        seconds = dict(report.user_properties).get("processor_seconds", 0.0)
-        COSTS[report.nodeid.partition("::")[0]] += seconds
-        TESTS[report.nodeid] = seconds
+    measured = dict(report.user_properties)
+    if "processor_seconds" in measured:  # by the hook above, which sees only what lies under tests/: no notebooks' cells
+        COSTS[report.nodeid.partition("::")[0]] += measured["processor_seconds"]
+        TESTS[report.nodeid] = measured["processor_seconds"]
 
 
 @pytest.hookimpl(trylast=True)
@@ -104,6 +103,6 @@ def pytest_terminal_summary(terminalreporter):
     skipped = terminalreporter.stats.get("skipped", [])
     lines = [f"  {report.nodeid}: {report.longrepr[2]}" for report in skipped]
     terminalreporter.write_line("skipped:\n" + "\n".join(lines) if lines else "nothing was skipped")
-    terminalreporter.write_line(f"processor seconds: {sum(COSTS.values()):.0f}, by file, and the dearest tests:")
+    terminalreporter.write_line(f"processor seconds under tests/: {sum(COSTS.values()):.0f}, by file, and the dearest tests:")
     for name, seconds in COSTS.most_common() + TESTS.most_common(8):
         terminalreporter.write_line(f"  {seconds:6.1f}  {name}")
