@@ -132,11 +132,11 @@ def pytest_runtest_makereport(item, call):
 
 
 def pytest_runtest_logreport(report):
-    if report.when == "teardown":
-        seconds = dict(report.user_properties).get("processor_seconds", 0.0)  # a notebook under nbval is seen by no hook here
+    measured = dict(report.user_properties)
+    if "processor_seconds" in measured:
         page = re.search(r"test_pages.+\[.*?(\d\d)\]", report.nodeid)
-        COSTS[f"page {page[1]}" if page else report.nodeid.partition("::")[0]] += seconds
-        TESTS[report.nodeid] = seconds
+        COSTS[f"page {page[1]}" if page else report.nodeid.partition("::")[0]] += measured["processor_seconds"]
+        TESTS[report.nodeid] = measured["processor_seconds"]
 
 
 @pytest.hookimpl(trylast=True)
