@@ -16,12 +16,12 @@ run: .venv/installed
 
 test: .venv/installed
 	$(BIN)/ruff check .
-	$(BIN)/python -m pytest -n 2 --dist loadgroup --no-loadscope-reorder tests
+	$(BIN)/python -m pytest -n 2 tests
 
 QUICK := masks criteria evidence project notebooks noise_and_networks
 check: .venv/installed
 	$(BIN)/ruff check .
-	DATASET=digits $(BIN)/python -m pytest -q -n 2 --dist loadgroup -m "not slow" $(QUICK:%=tests/test_%.py) \
+	DATASET=digits $(BIN)/python -m pytest -q -n 2 -m "not slow" $(QUICK:%=tests/test_%.py) \
 		--nbval-lax --nbval-current-env notebooks/03_build_masks.ipynb
 
 lab: .venv/installed

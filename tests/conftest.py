@@ -29,13 +29,30 @@ def pytest_configure(config):
 FIRST = ["test_sweep", "page 05", "test_nothing_lost", "page 04", "test_studies", "test_colab"]
 
 
+def group_of(nodeid):
+    """What one worker does: the tests of a page, which share its kernel, or else a file."""
+    page = re.search(r"test_pages.+\[.*?(\d\d)\]", nodeid)
+    return f"page {page[1]}" if page else nodeid.partition("::")[0].removeprefix("tests/").removesuffix(".py")
+
+
 def pytest_collection_modifyitems(items):
-    """What belongs together stands together, also where one process runs all; else a file is a group."""
-    for item in items:
-        if not item.get_closest_marker("xdist_group"):
-            item.add_marker(pytest.mark.xdist_group(item.path.stem))
-    groups = FIRST + [item.get_closest_marker("xdist_group").args[0] for item in items]
-    items[:] = [items[i] for i in sorted(range(len(items)), key=lambda i: groups.index(groups[len(FIRST) + i]))]
+    """What belongs together stands together, also where one process runs all."""
+    groups = FIRST + [group_of(item.nodeid) for item in items]
+    order = dict(zip(items, groups[len(FIRST):]))
+    items.sort(key=lambda item: groups.index(order[item]))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config, log):
+    """Groups in this order. (xdist's own marks for groups do nothing with pytest 9.2, its issue 1386.)"""
+    from xdist.scheduler import LoadScopeScheduling
+
+    class ByGroup(LoadScopeScheduling):
+        def _split_scope(self, nodeid):
+            return group_of(nodeid)
+
+    config.option.loadscopereorder = False
+    return ByGroup(config, log)
 
 
 @pytest.fixture(autouse=True)
@@ -134,8 +151,7 @@ def pytest_runtest_makereport(item, call):
 def pytest_runtest_logreport(report):
     measured = dict(report.user_properties)
     if "processor_seconds" in measured:
-        page = re.search(r"test_pages.+\[.*?(\d\d)\]", report.nodeid)
-        COSTS[f"page {page[1]}" if page else report.nodeid.partition("::")[0]] += measured["processor_seconds"]
+        COSTS[group_of(report.nodeid)] += measured["processor_seconds"]
         TESTS[report.nodeid] = measured["processor_seconds"]
 
 

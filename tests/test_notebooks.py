@@ -73,7 +73,6 @@ def test_the_headline_on_mnist_with_a_seed_of_its_own():
 
 
 @pytest.mark.slow
-@pytest.mark.xdist_group("page 04")  # which has trained what it needs
 def test_the_runner_writes_pages_and_the_closing_table(tmp_path, session_cache):
     environment = os.environ | {"DATASET": "digits", "LOTTERYHELPERS_CACHE_DIR": session_cache}
     command = [sys.executable, str(ROOT / "notebooks/run.py"), "--out", str(tmp_path)]

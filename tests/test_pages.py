@@ -64,9 +64,8 @@ def page(number, pages):
 
 
 def of(numbers):
-    """A test of these pages; what is asked of one page is asked by one worker."""
-    marked = [pytest.param(n, marks=pytest.mark.xdist_group(f"page {n}")) for n in numbers]
-    return pytest.mark.parametrize("number", marked)
+    """A test of these pages."""
+    return pytest.mark.parametrize("number", numbers)
 
 
 def claims(notebook, *tags):
