@@ -22,7 +22,7 @@ def _multiply(a, constant):
     return tf.cast(high, tf.uint32), tf.cast(product, tf.uint32)
 
 
-@tf.function(autograph=False, reduce_retracing=True)  # traced once for all layers and streams: a second less to wait
+@tf.function(autograph=False, reduce_retracing=True)  # traced once for all layers: a second less to wait
 def philox(counter, key):
     """Philox4x32-7: four random words for each four-word counter (Salmon et al. 2011, section 3.3).
 

@@ -38,7 +38,7 @@ def group_of(nodeid):
 def pytest_collection_modifyitems(items):
     """What belongs together stands together, also where one process runs all."""
     groups = FIRST + [group_of(item.nodeid) for item in items]
-    order = dict(zip(items, groups[len(FIRST):]))
+    order = dict(zip(items, groups[len(FIRST) :], strict=True))
     items.sort(key=lambda item: groups.index(order[item]))
 
 

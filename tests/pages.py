@@ -60,9 +60,14 @@ class Page:
         self.manager = AsyncKernelManager()
         run_sync(self.manager.start_kernel)(cwd=str(path.parent), env=os.environ | environment)
 
-    def run(self, insert="", environment=None):
-        """Execute top to bottom with ``insert`` after the parameters; the notebook, errors as outputs."""
+    def run(self, insert="", environment=None, until=()):
+        """Execute with ``insert`` after the parameters, ``until`` the last cell with one of these tags or to the end.
+
+        Gives the notebook; errors are outputs.
+        """
         notebook = nbformat.read(self.path, as_version=4)
+        tagged = [i for i, c in enumerate(notebook.cells) if {*until} & {*c.metadata.get("tags", [])}]
+        del notebook.cells[max(tagged, default=len(notebook.cells)) + 1 :]
         place = next(i for i, c in enumerate(notebook.cells) if "parameters" in c.metadata.get("tags", []))
         settings = SETTINGS.format(environment or {})
         notebook.cells.insert(place + 1, nbformat.v4.new_code_cell(REMEMBER + insert))

@@ -12,7 +12,6 @@ the shared sample has more than ten times Flipout's noise.
 """
 
 import dataclasses
-import itertools
 
 import numpy as np
 import tensorflow as tf
@@ -26,32 +25,33 @@ from lotteryhelpers.studies.shared import start_of
 TABLES = {"09_gradients": "state estimator batch seed"}
 STORED = {"seeds": range(300, 305), "bayesian": lh.TrainConfig(15),
           "draws": {1: 256, 4: 256, 16: 128, 64: 128, 256: 64, 1_024: 48, 4_096: 24}}  # fmt: skip
-LIVE = {"seeds": (300,), "draws": {4: 200, 16: 200, 64: 200, 256: 200}}
+LIVE = {"seeds": (300,), "draws": {16: 100, 64: 100, 256: 100}}
 
 
 def rows(dataset, seeds, draws, bayesian=None, client=None):
     """Yield a row a batch size; ``draws`` says by size how many batches there are, each drawn twice."""
     configs = [dataclasses.replace(bayesian or lh.recipe(dataset).bayesian, seed=seed) for seed in seeds]
-    cases = itertools.product(configs, ("untrained", "trained"), ESTIMATORS, [draws])
-    return gather(dataset, [(variances, *case) for case in cases], client)
+    cases = [(variances, config, name, draws) for config in configs for name in ESTIMATORS]
+    return gather(dataset, cases, client)
 
 
-def variances(dataset, config, state, estimator, draws):
-    """All batch sizes of one estimator at one posterior."""
-    posterior, (images, labels) = start_of(dataset, config.seed), dataset.train.tensors
-    if state == "trained":
-        posterior = lh.load_or_train_bayesian(dataset, config, initial=posterior).final
+def variances(dataset, config, estimator, draws):
+    """All batch sizes of one estimator, at both posteriors."""
+    start, (images, labels) = start_of(dataset, config.seed), dataset.train.tensors
+    masks = [np.ones(m.shape, bool) for m in start.means]
+    states = {"untrained": start, "trained": lh.load_or_train_bayesian(dataset, config, initial=start).final}
     for size, count in draws.items():
-        network = build_network(ESTIMATORS[estimator], posterior.sizes)
-        put_posterior(network, posterior, [np.ones(m.shape, bool) for m in posterior.means], seed=config.seed)
+        network = build_network(ESTIMATORS[estimator], start.sizes)  # compiled once for both
         rng = np.random.default_rng([config.seed, size])
         batches = np.stack([rng.choice(len(labels), size, replace=False) for _ in range(count)])
-        row = {"seed": config.seed, "state": state, "estimator": estimator, "batch": size}
-        sums = moments(network, images, labels, tf.constant(batches, tf.int32))
-        for layer, (one, two, noise) in enumerate(zip(*sums, strict=True), start=1):
-            row[f"layer {layer} noise"] = float(tf.reduce_mean(noise)) / count
-            row[f"layer {layer} total"] = float(tf.reduce_mean((two - one**2 / count) / (count - 1)))
-        yield row
+        for state, posterior in states.items():
+            put_posterior(network, posterior, masks, seed=config.seed)
+            row = {"seed": config.seed, "state": state, "estimator": estimator, "batch": size}
+            sums = moments(network, images, labels, tf.constant(batches, tf.int32))
+            for layer, (one, two, noise) in enumerate(zip(*sums, strict=True), start=1):
+                row[f"layer {layer} noise"] = float(tf.reduce_mean(noise)) / count
+                row[f"layer {layer} total"] = float(tf.reduce_mean((two - one**2 / count) / (count - 1)))
+            yield row
 
 
 @tf.function(jit_compile=True, autograph=False)
