@@ -210,7 +210,8 @@ def test_a_skipped_test_fails_the_run_in_ci_and_only_there(processes, tmp_path):
     (tmp_path / "test_it.py").write_text(
         "from common import required\n\ndef test_a(): pass\n\ndef test_b(): required(False, 'no such tool')\n"
     )
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *processes, str(tmp_path)]
+    command = [sys.executable, "-m", "pytest", "-q", *processes, str(tmp_path)]
+    command += [f"-pno:{plugin}" for plugin in ("cacheprovider", "nbval", "hypothesispytest")]  # slow to import
     without = {name: value for name, value in os.environ.items() if name != "CI"}
     for environment, code in ((without, 0), (without | {"CI": "1"}, 1)):
         done = subprocess.run(command, env=environment, cwd=tmp_path, capture_output=True, text=True)
