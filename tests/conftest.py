@@ -21,6 +21,8 @@ def pytest_configure(config):
         folder = tempfile.TemporaryDirectory(prefix="lotteryhelpers-test-", ignore_cleanup_errors=True)
         config.add_cleanup(folder.cleanup)
         os.environ["LOTTERYHELPERS_SESSION_CACHE"] = folder.name
+    # The run's two workers share two cores: a network on both would only wait for the other's.
+    os.environ["TF_NUM_INTRAOP_THREADS"] = "1"
     # What one process has compiled, the others read. (TensorFlow logs to standard error that it does.)
     os.environ["TF_XLA_FLAGS"] = f"--tf_xla_persistent_cache_directory={os.environ['LOTTERYHELPERS_SESSION_CACHE']}/xla"
 

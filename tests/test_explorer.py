@@ -55,9 +55,10 @@ def test_an_interrupted_training_can_be_started_again(digits, small_run, monkeyp
     assert said.value.startswith("Validation accuracy: dense ")
 
 
-@contextlib.contextmanager
-def jupyter_lab(folder, cache):
-    """A JupyterLab server of its own on ``folder``; gives the address of a notebook, and whether a kernel runs."""
+@pytest.fixture(scope="module")
+def jupyter_lab(tmp_path_factory, session_cache):
+    """A JupyterLab server; gives its folder, the address of a notebook in it, and whether that has a kernel."""
+    folder = tmp_path_factory.mktemp("lab")
     settings = folder / "settings"
     for name, value in {
         "apputils-extension/notification": {"fetchNews": "false", "checkForUpdates": False},
@@ -71,7 +72,7 @@ def jupyter_lab(folder, cache):
     environment = os.environ | {
         "DATASET": "digits", "JUPYTERLAB_SETTINGS_DIR": str(settings),
         "JUPYTER_CONFIG_DIR": str(folder / "config"), "JUPYTER_RUNTIME_DIR": str(folder / "runtime"),
-        "LOTTERYHELPERS_CACHE_DIR": str(cache),
+        "LOTTERYHELPERS_CACHE_DIR": session_cache,
     }  # fmt: skip
     command = [sys.executable, "-m", "jupyterlab", "--no-browser", "--allow-root", f"--port={port}",
                "--ServerApp.port_retries=0", "--IdentityProvider.token=ours", f"--ServerApp.root_dir={folder}"]  # fmt: skip
@@ -84,12 +85,13 @@ def jupyter_lab(folder, cache):
                 break
             assert server.poll() is None and time.monotonic() < deadline, (folder / "server.log").read_text()
             time.sleep(0.2)
-        def kernel_is_there():
+
+        def kernel_is_there(name):
             with urllib.request.urlopen(f"{address}/api/sessions?token=ours", timeout=10) as answer:
-                kernels = [session["kernel"] for session in json.load(answer)]
+                kernels = [session["kernel"] for session in json.load(answer) if session["path"] == name]
             return bool(kernels) and kernels[0]["connections"] and kernels[0]["execution_state"] == "idle"
 
-        yield lambda name: f"{address}/lab/tree/{name}?token=ours", kernel_is_there
+        yield folder, lambda name: f"{address}/lab/tree/{name}?token=ours", kernel_is_there
     finally:
         server.terminate()
         server.wait(30)
@@ -99,69 +101,69 @@ CONTENT = "async i => Array.from(new Uint8Array(await (await fetch(i.src)).array
 
 
 @pytest.mark.parametrize("name", ["03_build_masks", "04_dense_versus_masked"])
-def test_in_jupyterlab_the_slider_and_the_button_change_the_figures(name, chromium, tmp_path, session_cache):
+def test_in_jupyterlab_the_slider_and_the_button_change_the_figures(name, chromium, jupyter_lab):
     from playwright.sync_api import TimeoutError
 
     notebook = nbformat.read(ROOT / "notebooks" / f"{name}.ipynb", as_version=4)
     last = next(i for i, cell in enumerate(notebook.cells) if cell.source.startswith("explore("))
     del notebook.cells[last + 1 :]  # what follows is run by the notebooks' own tests
-    nbformat.write(notebook, tmp_path / f"{name}.ipynb")
-    with jupyter_lab(tmp_path, session_cache) as (address, kernel_is_there):
-        page = chromium.new_page(viewport={"width": 1400, "height": 1000})
-        page.set_default_timeout(30_000)
-        page.goto(address(f"{name}.ipynb"))
-        page.wait_for_selector(".jp-Notebook .jp-Cell")
-        deadline = time.monotonic() + 60
-        while not kernel_is_there():  # before that, Lab would ask in a dialog which kernel to take
-            assert time.monotonic() < deadline, "JupyterLab started no kernel"
-            time.sleep(0.5)
-        dialog = page.locator(".jp-Dialog .jp-mod-accept")
-        for _ in range(20):
-            page.wait_for_timeout(500)
-            if dialog.count():
-                dialog.click()
-            page.get_by_role("menuitem", name="Run", exact=True).click()
-            page.get_by_role("menuitem", name="Run All Cells", exact=True).click()
-            with contextlib.suppress(TimeoutError):
-                page.get_by_text("[*]:", exact=True).first.wait_for(timeout=3_000)
-                break
-        handle = page.locator(".widget-slider .noUi-handle")
-        handle.wait_for(timeout=180_000)  # the Bayesian network may have to be trained first
-        handle.scroll_into_view_if_needed()
-        mask, curves = page.locator("img.widget-image").nth(0), page.locator("img.widget-image").nth(1)
-        sentence, button = page.locator(".widget-html-content"), page.locator("button.jupyter-button")
-        sentence.filter(has_text="keeps").wait_for()
+    folder, address, kernel_is_there = jupyter_lab
+    nbformat.write(notebook, folder / f"{name}.ipynb")
+    page = chromium.new_page(viewport={"width": 1400, "height": 1000})
+    page.set_default_timeout(30_000)
+    page.goto(address(f"{name}.ipynb"))
+    page.wait_for_selector(".jp-Notebook .jp-Cell")
+    deadline = time.monotonic() + 60
+    while not kernel_is_there(f"{name}.ipynb"):  # before that, Lab would ask in a dialog which kernel to take
+        assert time.monotonic() < deadline, "JupyterLab started no kernel"
+        time.sleep(0.5)
+    dialog = page.locator(".jp-Dialog .jp-mod-accept")
+    for _ in range(20):
+        page.wait_for_timeout(500)
+        if dialog.count():
+            dialog.click()
+        page.get_by_role("menuitem", name="Run", exact=True).click()
+        page.get_by_role("menuitem", name="Run All Cells", exact=True).click()
+        with contextlib.suppress(TimeoutError):
+            page.get_by_text("[*]:", exact=True).first.wait_for(timeout=3_000)
+            break
+    handle = page.locator(".widget-slider .noUi-handle")
+    handle.wait_for(timeout=180_000)  # the Bayesian network may have to be trained first
+    handle.scroll_into_view_if_needed()
+    mask, curves = page.locator("img.widget-image").nth(0), page.locator("img.widget-image").nth(1)
+    sentence, button = page.locator(".widget-html-content"), page.locator("button.jupyter-button")
+    sentence.filter(has_text="keeps").wait_for()
 
-        def after(key):
-            """Press a key on the slider's handle; the mask's new picture, once it is there."""
-            before = mask.evaluate(CONTENT)
-            handle.press(key)
-            deadline = time.monotonic() + 120  # the cells below may still run
-            while (now := mask.evaluate(CONTENT)) == before:
-                assert time.monotonic() < deadline, f"{key} changed nothing"
-                page.wait_for_timeout(200)
-            return now
+    def after(key):
+        """Press a key on the slider's handle; the mask's new picture, once it is there."""
+        before = mask.evaluate(CONTENT)
+        handle.press(key)
+        deadline = time.monotonic() + 120  # the cells below may still run
+        while (now := mask.evaluate(CONTENT)) == before:
+            assert time.monotonic() < deadline, f"{key} changed nothing"
+            page.wait_for_timeout(200)
+        return now
 
-        pictures = {mask.evaluate(CONTENT), after("ArrowLeft"), after("Home")}
-        sentence.filter(has_text="prunes everything").wait_for()
-        assert button.is_disabled()
-        pictures |= {after("End")}
-        sentence.filter(has_text="prunes nothing").wait_for()
-        assert len(pictures) == 4
-        for _ in range(5):  # away from the prior, where every weight's variance lies below
-            handle.press("PageDown")
-        sentence.filter(has_text="keeps").wait_for()
-        button.click()
-        seen, deadline = set(), time.monotonic() + 180
-        while not sentence.filter(has_text="Validation accuracy: dense").count():
-            if curves.evaluate("i => i.naturalWidth"):
-                seen.add(hash(curves.evaluate(CONTENT)))
-            page.wait_for_timeout(20)
-            assert time.monotonic() < deadline, sentence.last.inner_text()
-        assert len(seen) >= 5  # the curves grew before our eyes
-        assert page.locator(".widget-vbox .progress-bar").evaluate("b => b.style.width") == "100%"
-        if shots := os.environ.get("SCREENSHOTS"):
-            page.locator(".widget-vbox").first.screenshot(path=pathlib.Path(shots, f"{name}.png"))
-        errors = page.locator(".jp-RenderedText[data-mime-type='application/vnd.jupyter.stderr']")
-        assert not errors.count(), errors.first.inner_text()
-        page.close()
+    pictures = {mask.evaluate(CONTENT), after("ArrowLeft"), after("Home")}
+    sentence.filter(has_text="prunes everything").wait_for()
+    assert button.is_disabled()
+    pictures |= {after("End")}
+    sentence.filter(has_text="prunes nothing").wait_for()
+    assert len(pictures) == 4
+    for _ in range(5):  # away from the prior, where every weight's variance lies below
+        handle.press("PageDown")
+    sentence.filter(has_text="keeps").wait_for()
+    button.click()
+    seen, deadline = set(), time.monotonic() + 180
+    while not sentence.filter(has_text="Validation accuracy: dense").count():
+        if curves.evaluate("i => i.naturalWidth"):
+            seen.add(hash(curves.evaluate(CONTENT)))
+        page.wait_for_timeout(20)
+        assert time.monotonic() < deadline, sentence.last.inner_text()
+    assert len(seen) >= 5  # the curves grew before our eyes
+    assert page.locator(".widget-vbox .progress-bar").evaluate("b => b.style.width") == "100%"
+    if shots := os.environ.get("SCREENSHOTS"):
+        page.locator(".widget-vbox").first.screenshot(path=pathlib.Path(shots, f"{name}.png"))
+    errors = page.locator(".jp-RenderedText[data-mime-type='application/vnd.jupyter.stderr']")
+    assert not errors.count(), errors.first.inner_text()
+    page.close()

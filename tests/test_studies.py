@@ -178,19 +178,19 @@ def test_another_text_of_the_study_makes_its_rows_again(digits, tmp_path, monkey
 
 HERE = """
 import json, sys, lotteryhelpers as lh
-from lotteryhelpers.studies import frugal
+from lotteryhelpers.studies import when
 sizes = dict(eval(sys.argv[1], {"TrainConfig": lh.TrainConfig}))
-print(json.dumps(list(frugal.rows(lh.load_dataset("digits"), **sizes))))
+print(json.dumps(list(when.rows(lh.load_dataset("digits"), **sizes))))
 """
 
 
 def test_rows_made_here_and_on_a_cluster_are_the_same_to_the_last_bit(digits, cluster, tmp_path):
     environment = os.environ | {"TF_NUM_INTRAOP_THREADS": "1", "TQDM_DISABLE": "1", "PYTHONPATH": str(ROOT)}
-    here = subprocess.run([sys.executable, "-c", HERE, repr(TINY["frugal"])], env=environment, cwd=tmp_path,
+    here = subprocess.run([sys.executable, "-c", HERE, repr(TINY["when"])], env=environment, cwd=tmp_path,
                           capture_output=True, text=True, check=True)  # fmt: skip
-    rows = list(frugal.rows(digits, **TINY["frugal"], client=cluster))
+    rows = list(when.rows(digits, **TINY["when"], client=cluster))
     assert without_seconds(rows) == without_seconds(json.loads(here.stdout.splitlines()[-1]))
-    again = list(frugal.rows(digits, **TINY["frugal"], client=cluster))
+    again = list(when.rows(digits, **TINY["when"], client=cluster))
     assert sorted(rows, key=json.dumps) == sorted(again, key=json.dumps)  # seconds too: nothing was made
 
 

@@ -12,6 +12,7 @@ the shared sample has more than ten times Flipout's noise.
 """
 
 import dataclasses
+import functools
 
 import numpy as np
 import tensorflow as tf
@@ -40,21 +41,23 @@ def variances(dataset, config, estimator, draws):
     start, (images, labels) = start_of(dataset, config.seed), dataset.train.tensors
     masks = [np.ones(m.shape, bool) for m in start.means]
     states = {"untrained": start, "trained": lh.load_or_train_bayesian(dataset, config, initial=start).final}
+    network = build_network(ESTIMATORS[estimator], start.sizes)
+    # Traced once for all sizes, and not by XLA: for so few draws it would compile longer than it saves.
+    sums_of = tf.function(functools.partial(moments, network, images, labels), autograph=False,
+                          input_signature=[tf.TensorSpec([None, None], tf.int32)])  # fmt: skip
     for size, count in draws.items():
-        network = build_network(ESTIMATORS[estimator], start.sizes)  # compiled once for both
         rng = np.random.default_rng([config.seed, size])
         batches = np.stack([rng.choice(len(labels), size, replace=False) for _ in range(count)])
         for state, posterior in states.items():
             put_posterior(network, posterior, masks, seed=config.seed)
             row = {"seed": config.seed, "state": state, "estimator": estimator, "batch": size}
-            sums = moments(network, images, labels, tf.constant(batches, tf.int32))
+            sums = sums_of(tf.constant(batches, tf.int32))
             for layer, (one, two, noise) in enumerate(zip(*sums, strict=True), start=1):
                 row[f"layer {layer} noise"] = float(tf.reduce_mean(noise)) / count
                 row[f"layer {layer} total"] = float(tf.reduce_mean((two - one**2 / count) / (count - 1)))
             yield row
 
 
-@tf.function(jit_compile=True, autograph=False)
 def moments(network, images, labels, batches):
     """Sums over the batches of g, g^2 and half (g - g')^2, an array a layer each."""
     means = [layer.loc for layer in network.layers]
