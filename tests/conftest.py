@@ -170,5 +170,5 @@ def pytest_terminal_summary(terminalreporter):
     lines = [f"  {report.nodeid}: {report.longrepr[2]}" for report in skipped]
     terminalreporter.write_line("skipped:\n" + "\n".join(lines) if lines else "nothing was skipped")
     terminalreporter.write_line(f"processor seconds: {sum(COSTS.values()):.0f}, by file, and the dearest tests:")
-    for name, seconds in COSTS.most_common() + TESTS.most_common(8):
+    for name, seconds in COSTS.most_common() + TESTS.most_common(400):
         terminalreporter.write_line(f"  {seconds:6.1f}  {name}")
