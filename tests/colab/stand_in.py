@@ -57,7 +57,7 @@ def python_of(folder):
 
 def versions(folder):
     """Return {name: version} of what is installed."""
-    listed = [python_of(folder), "-m", "pip", "list", "--format=json", "--disable-pip-version-check"]
+    listed = [python_of(folder), "-I", "-m", "pip", "list", "--format=json", "--disable-pip-version-check"]
     done = subprocess.run(listed, check=True, capture_output=True, text=True)
     return {entry["name"]: entry["version"] for entry in json.loads(done.stdout)}
 
@@ -99,7 +99,7 @@ def undo(folder):
     """Remove what was added since ``build``; RuntimeError if something else changed."""
     added = sorted(versions(folder).keys() - bare(folder).keys())
     if added:
-        pip = [python_of(folder), "-m", "pip", "uninstall", "-q", "-y", "--disable-pip-version-check"]
+        pip = [python_of(folder), "-I", "-m", "pip", "uninstall", "-q", "-y", "--disable-pip-version-check"]
         subprocess.run([*pip, *added], check=True, env=os.environ | {"PIP_ROOT_USER_ACTION": "ignore"})
     if versions(folder) != bare(folder):
         raise RuntimeError(f"{folder} isn't as it was made: remove it, and it is made again")
