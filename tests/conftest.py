@@ -28,7 +28,8 @@ def pytest_configure(config):
 
 
 #: The dearest groups begin, so that no worker is left alone with one at the end.
-FIRST = ["test_sweep", "page 05", "test_nothing_lost", "page 04", "test_studies", "test_colab"]
+FIRST = ["test_nothing_lost", "test_colab", "test_sweep", "page 09", "page 08", "page 07", "page 05", "page 04",
+         "test_studies", "test_notebooks", "test_explorer", "test_training", "test_project", "page 06"]
 
 
 def group_of(nodeid):
@@ -95,7 +96,7 @@ def counted(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def cluster(tmp_path_factory, counted):
-    """A Dask cluster of two processes, as a sweep starts them, with a cache folder of its own."""
+    """A Dask cluster of a process, as a sweep starts them, with a cache folder of its own."""
     from lotteryhelpers.sweeps.cluster import connected
 
     environment = counted | {"LOTTERYHELPERS_CACHE_DIR": str(tmp_path_factory.mktemp("workers"))}
@@ -103,7 +104,7 @@ def cluster(tmp_path_factory, counted):
         with pytest.MonkeyPatch.context() as patch:
             for name, value in environment.items():
                 patch.setenv(name, value)
-            client = ending.enter_context(connected(workers=2))
+            client = ending.enter_context(connected(workers=1))
         yield client
 
 

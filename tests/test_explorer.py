@@ -158,7 +158,7 @@ def test_in_jupyterlab_the_slider_and_the_button_change_the_figures(name, chromi
     while not sentence.filter(has_text="Validation accuracy: dense").count():
         if curves.evaluate("i => i.naturalWidth"):
             seen.add(hash(curves.evaluate(CONTENT)))
-        page.wait_for_timeout(20)
+        page.wait_for_timeout(50)
         assert time.monotonic() < deadline, sentence.last.inner_text()
     assert len(seen) >= 5  # the curves grew before our eyes
     assert page.locator(".widget-vbox .progress-bar").evaluate("b => b.style.width") == "100%"

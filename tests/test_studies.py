@@ -202,7 +202,7 @@ def test_a_run_writes_table_and_configuration(digits, cluster, checkout, monkeyp
     assert "09_curves.csv: 6 rows" in capsys.readouterr().out
     table = pd.read_csv(checkout / "notebooks" / "results" / "09_curves.csv")
     about = json.loads((checkout / "notebooks" / "results" / "09_curves.json").read_text())
-    assert about["rows"] == len(table) == 6 and about["cores"] == 2 and about["dataset"] == "digits"
+    assert about["rows"] == len(table) == 6 and about["cores"] == 1 and about["dataset"] == "digits"
     assert about["configuration"]["rates"] == {"64": 3e-3} and about["versions"]["lotteryhelpers"] == lh.__version__
     assert list(table.columns) == list(pd.read_csv(RESULTS / "09_curves.csv").columns)
     assert table.sort_values(curves.TABLES["09_curves"].split()).index.is_monotonic_increasing

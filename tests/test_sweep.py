@@ -14,6 +14,7 @@ import textwrap
 import threading
 import time
 
+import dask
 import numpy as np
 import pandas as pd
 import psutil
@@ -122,7 +123,8 @@ def test_a_training_that_diverges_is_an_error_in_each_of_its_rows(digits, cluste
 
 def test_a_local_worker_that_dies_is_replaced_and_a_run_that_always_kills_is_named(digits, monkeypatch):
     monkeypatch.setitem(lh.CRITERIA, "mine", lambda run, **_: os.kill(os.getpid(), signal.SIGKILL))
-    rows = lh.sweep(digits, [lh.Spec(1, "mine", 0.2), lh.Spec(1, "snr", 0.3)], CONFIG, workers=1)
+    with dask.config.set({"distributed.deploy.lost-worker-timeout": "10ms"}):  # as while one starts
+        rows = lh.sweep(digits, [lh.Spec(1, "mine", 0.2), lh.Spec(1, "snr", 0.3)], CONFIG, workers=1)
     assert rows.error.tolist() == ["lost 2 times: its worker died each time", ""]
 
 
@@ -142,7 +144,7 @@ def test_an_interrupted_sweep_ends_soon_leaves_no_worker_and_goes_on_where_it_st
         config = lh.TrainConfig(epochs=25, batch_size=16)
         specs = [lh.Spec(0, name, d / 100) for name in ("snr", "variance") for d in range(10, 90, 20)]
         if __name__ == "__main__":
-            lh.sweep(lh.load_dataset("digits"), specs, config, workers=2)
+            lh.sweep(lh.load_dataset("digits"), specs, config, workers=1)
     """)
     )
     child = subprocess.Popen([sys.executable, script], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
@@ -151,7 +153,7 @@ def test_an_interrupted_sweep_ends_soon_leaves_no_worker_and_goes_on_where_it_st
     while not kept_files() and time.time() < until and child.poll() is None:
         time.sleep(0.05)
     workers = subprocess.run(["ps", "-o", "pid=", "--ppid", str(child.pid)], capture_output=True, text=True)
-    assert len(workers.stdout.split()) >= 2
+    assert len(workers.stdout.split()) >= 2  # with Python's own that tracks resources
     child.send_signal(signal.SIGINT)
     interrupted = time.time()
     _, errors = child.communicate(timeout=60)

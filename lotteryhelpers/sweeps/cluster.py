@@ -46,6 +46,8 @@ def connected(client=None, workers=None):
         spawn.get_preparation_data = without_main
         # Nannies set these for their workers, but in this process.
         ending.callback(lambda: [os.environ.pop(name, None) for name in of_nannies])
+        # Seconds after a death Dask gives a worker up that it finds dead, though one may be starting again.
+        ending.enter_context(dask.config.set({"distributed.deploy.lost-worker-timeout": "1 day"}))
         folder = ending.enter_context(tempfile.TemporaryDirectory(ignore_cleanup_errors=True))
         # Without a worker at first, so that an interruption while they start finds a cluster to close. No
         # limit of memory, because TensorFlow's 300 MB could pause a worker; no dashboard, and no log lines. A
