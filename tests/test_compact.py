@@ -165,7 +165,7 @@ def test_bad_arguments_are_named(small_run):
 @needs_mnist
 def test_on_mnist_the_logits_agree_on_the_whole_test_set(monkeypatch):
     monkeypatch.setenv("LOTTERYHELPERS_DATA_DIR", MNIST_DIR)
-    mnist = lh.load_dataset("mnist", num_train=10_000)
+    mnist = lh.load_dataset("mnist")
     run = lh.train_bayesian(mnist, lh.TrainConfig(1, seed=4))
     for density in (0.5, 0.02):
         masks = lh.keep_fraction(lh.CRITERIA["variance"](run), density)

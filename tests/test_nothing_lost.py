@@ -4,6 +4,7 @@ out of order, swapped data, and configurations that nobody thought of. Each as a
 import asyncio
 import collections
 import contextlib
+import functools
 import hashlib
 import json
 import os
@@ -23,6 +24,7 @@ import nbformat
 import numpy as np
 import pandas as pd
 import pytest
+import sklearn.datasets
 from common import MNIST_DIR, ROOT, needs_mnist, required
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -557,6 +559,9 @@ def finite(run):
     )
 
 
+DIGITS = functools.cache(sklearn.datasets.load_digits)  # hundreds of times the same file
+
+
 def train_both(c):
     """A Bayesian training and a ticket of it."""
     dataset = lh.load_dataset("digits", num_train=c["num_train"], num_validation=c["num_validation"])
@@ -585,6 +590,7 @@ def configurations(draw):
 def test_each_insane_value_alone_is_refused_by_name_or_trains_to_finite_numbers(monkeypatch, capsys):
     """Two hundred draws don't try them all; these are the other arguments at their simplest."""
     monkeypatch.setenv("TQDM_DISABLE", "1")
+    monkeypatch.setattr(sklearn.datasets, "load_digits", DIGITS)
     plain = {"epochs": 1, "batch_size": 32, "learning_rate": 1e-3, "seed": 0, "evaluate_every": None, "num_train": 64,
              "num_validation": 60, "hidden": (12,), "prior_stddev": 1, "kl_weight": 0.1, "initializer": "normal",
              "estimator": "flipout", "snapshots": (), "criterion": "snr", "density": 0.5, "scope": "layer",
@@ -606,6 +612,7 @@ def test_each_insane_value_alone_is_refused_by_name_or_trains_to_finite_numbers(
 
 def test_200_configurations_train_to_finite_numbers_or_are_refused_by_name(monkeypatch, capsys):
     monkeypatch.setenv("TQDM_DISABLE", "1")
+    monkeypatch.setattr(sklearn.datasets, "load_digits", DIGITS)
     outcomes = collections.Counter()
 
     @settings(max_examples=200, deadline=None, derandomize=True, database=None)
