@@ -34,6 +34,14 @@ def test_layer_counts_are_exact_with_ties_and_the_best_are_kept(scores, density)
             assert score[mask].min() >= score[~mask].max()
 
 
+def test_ties_fall_by_position_in_a_layer_of_real_size():
+    """A sort that isn't stable leaves a small layer as it is."""
+    scores = np.random.default_rng(0).integers(0, 3, (100, 60)).astype(np.float32)
+    best = sorted(range(scores.size), key=lambda i: (-scores.flat[i], i))[:3_000]
+    (mask,) = lh.keep_counts([scores], [3_000])
+    assert np.flatnonzero(mask).tolist() == sorted(best)
+
+
 @given(networks(), st.floats(0.05, 1.0))
 @settings(deadline=None)
 def test_global_counts_are_exact_or_the_empty_layer_is_named(scores, density):
