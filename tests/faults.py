@@ -21,7 +21,7 @@ FAULTS = {  # name: (file, what stands there, what the fault makes of it, the te
     "ties fall anywhere": ("masks.py", 'np.float64), kind="stable")', "np.float64))", "test_masks"),
     "the output layer like the others": ("masks.py", "density**HALF_RATE if", "density if", "test_masks"),
     "pruned weights come back": ("masks.py", "np.where(s > 0, s**2, np.inf)", "s**2", "test_masks"),
-    "an overlap of the wrong whole": ("masks.py", "both / either if", "both / max(either - both, 1) if", "test_masks"),
+    "an overlap of the wrong whole": ("masks.py", "both / either if", "both / max(either - both, 1) if", "test_criteria"),
     # criteria
     "the variance's sign": ("criteria.py", "lambda s: -(s**2), stddevs(run.final)", "lambda s: s**2, stddevs(run.final)", "test_criteria"),
     "snr upside down": ("criteria.py", "abs(m) / s", "s / abs(m)", "test_criteria"),
