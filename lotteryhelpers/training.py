@@ -186,9 +186,9 @@ def train(
             epoch = done // an_epoch
             if done % an_epoch == 0:
                 order = tf.constant(batch_order(num_images, config.batch_size, config.seed, epoch))
-            first = tf.constant(done - epoch * an_epoch)
+            first = tf.constant(done - epoch * an_epoch, tf.int32)  # NumPy 1 makes 64 // int32(32) an int64
             kl_scale = tf.constant(kl_weight / num_images, tf.float32)
-            *new, bad = trainer.run_steps(images, labels, order, first, first + (stop - done), kl_scale)
+            *new, bad = trainer.run_steps(images, labels, order, first, first + int(stop - done), kl_scale)
             if bad >= 0:
                 step = epoch * an_epoch + int(bad) + 1
                 raise FloatingPointError(f"the training loss is not finite at step {step} {blame}")

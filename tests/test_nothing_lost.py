@@ -293,6 +293,7 @@ def a_full_disk(most=20_000):
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # Python 3.10's zipfile
 def test_a_full_disk_costs_nothing_that_is_there(digits, small_run, capsys, tmp_path):
     first = lh.load_or_train_bayesian(digits, SHORT, **SMALL)
     before = kept()
