@@ -127,7 +127,7 @@ def test_in_jupyterlab_the_slider_and_the_button_change_the_figures(name, chromi
         with contextlib.suppress(TimeoutError):
             page.get_by_text("[*]:", exact=True).first.wait_for(timeout=3_000)
             break
-    handle = page.locator(".widget-slider .noUi-handle")
+    handle = page.locator(".widget-slider .noUi-handle, .widget-slider .ui-slider-handle")  # ipywidgets 8, 7
     handle.wait_for(timeout=180_000)  # the Bayesian network may have to be trained first
     handle.scroll_into_view_if_needed()
     mask, curves = page.locator("img.widget-image").nth(0), page.locator("img.widget-image").nth(1)
