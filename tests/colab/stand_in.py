@@ -57,9 +57,9 @@ def python_of(folder):
 
 def versions(folder):
     """Return {name: version} of what is installed."""
-    listed = [python_of(folder), "-I", "-m", "pip", "list", "--format=json", "--disable-pip-version-check"]
-    done = subprocess.run(listed, check=True, capture_output=True, text=True)
-    return {entry["name"]: entry["version"] for entry in json.loads(done.stdout)}
+    code = "import importlib.metadata as m, json; print(json.dumps({d.name: d.version for d in m.distributions()}))"
+    done = subprocess.run([python_of(folder), "-I", "-c", code], check=True, capture_output=True, text=True)
+    return json.loads(done.stdout)
 
 
 def wait_for_others(folder):
@@ -97,11 +97,13 @@ def bare(folder):
 
 def undo(folder):
     """Remove what was added since ``build``; RuntimeError if something else changed."""
-    added = sorted(versions(folder).keys() - bare(folder).keys())
+    found = versions(folder)
+    added = sorted(found.keys() - bare(folder).keys())
     if added:
         pip = [python_of(folder), "-I", "-m", "pip", "uninstall", "-q", "-y", "--disable-pip-version-check"]
         subprocess.run([*pip, *added], check=True, env=os.environ | {"PIP_ROOT_USER_ACTION": "ignore"})
-    if versions(folder) != bare(folder):
+        found = versions(folder)
+    if found != bare(folder):
         raise RuntimeError(f"{folder} isn't as it was made: remove it, and it is made again")
 
 
