@@ -75,7 +75,7 @@ def test_the_headline_on_mnist_with_a_seed_of_its_own():
 
 @pytest.mark.slow
 def test_the_runner_writes_pages_and_the_closing_table(tmp_path, session_cache):
-    environment = os.environ | {"DATASET": "digits", "LOTTERYHELPERS_CACHE_DIR": session_cache, "NUM_SEEDS": "3"}
+    environment = os.environ | {"DATASET": "digits", "LOTTERYHELPERS_CACHE_DIR": session_cache, "NUM_SEEDS": "4"}
     command = [sys.executable, str(ROOT / "notebooks/run.py"), "--out", str(tmp_path), *(p.stem for p in NOTEBOOKS[2:4])]
     done = subprocess.run(command, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
