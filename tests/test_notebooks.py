@@ -86,4 +86,4 @@ def test_the_runner_writes_pages_and_the_closing_table(tmp_path, session_cache):
     assert runpy.run_path(str(ROOT / "notebooks/run.py"))["MAIN"] == [p.stem for p in NOTEBOOKS[:4]]  # without names
     assert (tmp_path / "dense_versus_masked.png").stat().st_size > 20_000
     table = done.stdout[done.stdout.index("dataset density") :]
-    assert re.search(r"digits\s+50%\s+3\s+9\d\.\d\d%\s+9\d\.\d\d%", table)
+    assert re.search(r"digits\s+50%\s+4\s+9\d\.\d\d%\s+9\d\.\d\d%", table)
