@@ -29,11 +29,16 @@ def criterion(function):
 
     @functools.wraps(function)
     def scored(run, **extras):
-        scores = function(run, **extras)
-        return tuple(np.where(m, s, -np.inf) for m, s in zip(run.masks, scores, strict=True))
+        return pruned_last(run.masks, function(run, **extras))
 
     CRITERIA[function.__name__.lstrip("_")] = scored
     return scored
+
+
+def pruned_last(masks, scores):
+    """The scores, -inf for what the masks prune and for nothing else."""
+    pairs = zip(masks, scores, strict=True)
+    return tuple(np.where(m, np.maximum(s, np.float32(-3.4e38)), -np.inf) for m, s in pairs)
 
 
 def need(criterion, name, value):
@@ -112,7 +117,7 @@ def masks_for(run, criterion, density, *, scope="layer", **extras):
     """
     if scope not in SCOPES:
         raise ValueError(f"scope={scope!r} must be one of {', '.join(SCOPES)}")
-    scores = CRITERIA[criterion](run, **extras)
+    scores = pruned_last(run.masks, CRITERIA[criterion](run, **extras))  # by a reader's criterion too
     if scope == "variance":
         stddevs(run.final)
         budget = variance_masks(run.final, variance_quantile(run.final, density))

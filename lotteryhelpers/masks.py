@@ -28,18 +28,19 @@ def density(masks):
 def check_masks(masks, weights, *, for_training=False):
     """Masks as a tuple of bool arrays with the weights' shapes; None keeps all. Else a ValueError.
 
-    A network to be trained must have a weight in every layer: no signal passes an empty one.
+    In a network to be trained kept weights must lead from an input to a class, or it would learn nothing.
     """
     if masks is None:
         return tuple(np.ones(w.shape, bool) for w in weights)
     arrays, shapes = tuple(np.asarray(m) for m in masks), [w.shape for w in weights]
     if [m.shape for m in arrays] != shapes:
         raise ValueError(f"masks have shapes {[m.shape for m in arrays]}; the weights have {shapes}")
-    for layer, mask in enumerate(arrays):
+    reached = slice(None)
+    for layer, mask in enumerate(arrays, start=1):
         if mask.dtype != bool and not np.isin(mask, (0, 1)).all():
-            raise ValueError(f"masks hold values other than True and False in layer {layer + 1}")
-        if for_training and not mask.any():
-            raise ValueError(f"masks leave no weight in layer {layer + 1}; nothing could pass it")
+            raise ValueError(f"masks hold values other than True and False in layer {layer}")
+        if for_training and not (reached := mask.astype(bool)[reached].any(axis=0)).any():
+            raise ValueError(f"masks leave no path from an input through layer {layer}; nothing passes it")
     return tuple(m.astype(bool) for m in arrays)
 
 
@@ -52,21 +53,19 @@ def variance_masks(posterior, threshold):
     if not isinstance(threshold, int | float | np.number) or not threshold >= 0:
         raise ValueError(f"threshold={threshold!r} must be a variance: a number of at least 0")
     variances = _variances_of_the_kept(posterior)
-    masks = tuple(v <= min(threshold, 3.4e38) for v in variances)  # what is pruned stays so: it is infinite
+    limit = np.float32(min(threshold, 3.4e38))  # as the variances are, whatever type the number has
+    masks = tuple(v <= limit for v in variances)  # what is pruned stays so: it is infinite
     for layer, (mask, variance) in enumerate(zip(masks, variances, strict=True), start=1):
         if not mask.any():
-            raise ValueError(
-                f"threshold={threshold:g} prunes all of layer {layer}, whose smallest variance is "
-                f"{variance.min():g}; take a larger one, for instance from variance_quantile"
-            )
+            raise ValueError(f"threshold={float(threshold):g} prunes all of layer {layer}, whose smallest "
+                             f"variance is {variance.min():g}; take a larger one, as variance_quantile gives")
     return masks
 
 
 def variance_quantile(posterior, density):
     """The variance threshold that keeps this fraction of all weights (more only where values tie)."""
-    _check_density("density", density)
     everything = np.sort(np.concatenate([v.ravel() for v in _variances_of_the_kept(posterior)]))
-    threshold = float(everything[max(1, round(density * everything.size)) - 1])
+    threshold = float(everything[max(1, round(_check_density("density", density) * everything.size)) - 1])
     if math.isinf(threshold):
         left = np.isfinite(everything).mean()
         raise ValueError(f"density={density} is above the {left:.4f} that earlier masks have left")
@@ -84,12 +83,14 @@ def keep_counts(scores, counts):
     With ``counts = [m.sum() for m in masks]`` this fills another mask's budget by another score.
     """
     scores = check_scores(scores)
-    if len(counts) != len(scores):
-        raise ValueError(f"counts={counts} must have a number for each of {len(scores)} layers")
+    if np.shape(counts) != (len(scores),):
+        raise ValueError(f"counts={counts!r} must have a number for each of {len(scores)} layers")
     masks = []
     for layer, (score, count) in enumerate(zip(scores, counts, strict=True), start=1):
-        if not 1 <= count <= score.size:
-            raise ValueError(f"layer {layer} would keep {count} weights; it must be 1 to {score.size}")
+        left = int((score > -np.inf).sum())  # -inf is what an earlier mask pruned: it stays so
+        if not isinstance(count, int | np.integer) or not 1 <= count <= left:
+            raise ValueError(f"counts={counts!r}: layer {layer} would keep {count!r} weights; it must be an "
+                             f"integer from 1 to {left}, the scores above -inf")  # fmt: skip
         mask = np.zeros(score.size, bool)
         # float64 before the sign: that of an unsigned or of the smallest integer would wrap around
         mask[np.argsort(-score.ravel().astype(np.float64), kind="stable")[:count]] = True
@@ -109,12 +110,10 @@ def keep_fraction(scores, density, *, scope="layer", output_density=None):
             ``density ** HALF_RATE``.
     """
     scores = check_scores(scores)
-    sizes = [s.size for s in scores]
-    _check_density("density", density)
+    sizes, density = [s.size for s in scores], _check_density("density", density)
     if scope == "layer":
         last = density**HALF_RATE if output_density is None else output_density
-        _check_density("output_density", last)
-        densities = [density] * (len(scores) - 1) + [last]
+        densities = [density] * (len(scores) - 1) + [_check_density("output_density", last)]
         counts = [round(d * size) for d, size in zip(densities, sizes, strict=True)]
     elif scope == "global":
         if output_density is not None:
@@ -132,6 +131,7 @@ def keep_fraction(scores, density, *, scope="layer", output_density=None):
 def _check_density(name, value):
     if not isinstance(value, int | float | np.number) or not 0 < value <= 1:
         raise ValueError(f"{name}={value!r} must be above 0 and at most 1")
+    return float(value)  # a float16's product with a layer's size would be infinite
 
 
 def check_scores(scores):

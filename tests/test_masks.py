@@ -124,7 +124,7 @@ two = [np.arange(6.0).reshape(2, 3), np.arange(3.0).reshape(3, 1)]
         (lambda run: lh.keep_fraction([two[0] * np.nan, two[1]], 0.5), "scores of layer 1 hold 6 NaN"),
         (lambda run: lh.keep_fraction([two[0][0]], 0.5), r"scores of layer 1 are float64 \(3,\)"),
         (lambda run: lh.keep_counts(two, [3]), r"counts=\[3\] must have a number for each of 2"),
-        (lambda run: lh.keep_counts(two, [3, 9]), "layer 2 would keep 9 weights; it must be 1 to 3"),
+        (lambda run: lh.keep_counts(two, [3, 9]), "layer 2 would keep 9 weights; it must be an integer from 1 to 3"),
         (
             lambda run: lh.CRITERIA["entropy"],
             "'entropy' is unknown; there are dense_magnitude, inverted, kl, .*, variance",

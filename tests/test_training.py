@@ -445,9 +445,9 @@ def test_an_interruption_within_this_process_spoils_nothing(digits, small_run, m
 def test_masks_that_leave_a_layer_empty_are_refused_before_training(digits, small_run):
     masks = [np.ones(m.shape, bool) for m in small_run.final.means]
     masks[1][:] = False
-    with pytest.raises(ValueError, match="masks leave no weight in layer 2"):
+    with pytest.raises(ValueError, match="masks leave no path from an input through layer 2"):
         lh.train_ticket(digits, small_run.initial, masks, QUICK)
-    with pytest.raises(ValueError, match="masks leave no weight in layer 2"):
+    with pytest.raises(ValueError, match="masks leave no path from an input through layer 2"):
         lh.train_bayesian(digits, QUICK, initial=small_run.initial, masks=masks)
 
 

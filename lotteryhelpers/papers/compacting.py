@@ -43,14 +43,14 @@ class Compact(PickledByFields):
 
     @property
     def sizes(self):
-        """(inputs, hidden units ..., classes) that are still there."""
-        return tuple(len(k) for k in self.kept)
+        """(inputs, hidden units ..., classes) that are still connected."""
+        return (*(int(m.any(axis=1).sum()) for m in self.masks), len(self.kept[-1]))
 
     @functools.cached_property
     def network(self):
         """The same function of the full images as a ``tf_keras`` model of small Dense layers."""
         with tf.init_scope():  # first asked for inside a tf.function, it must not become a part of that
-            layers = build_network(tf_keras.layers.Dense, self.sizes).layers
+            layers = build_network(tf_keras.layers.Dense, [len(k) for k in self.kept]).layers
             for layer, kernel, bias in zip(layers, self.weights, self.biases, strict=True):
                 layer.set_weights([kernel, bias])
             ends = [tf_keras.Input([len(self.full[0][0])]), TakeInputs(self.kept[0])]
@@ -106,10 +106,10 @@ def compact(weights, biases, masks, *, for_training=False):
             outputs = np.where(constant, np.maximum(biases[layer], 0), 0)
             biases[layer + 1] += outputs @ weights[layer + 1]
             masks[layer + 1][constant] = False
-    kept = [np.arange(masks[-1].shape[1])]
+    connected, kept = slice(None), [np.arange(masks[-1].shape[1])]
     for mask in reversed(masks):
-        connected = np.flatnonzero(mask[:, kept[0]].any(axis=1))
-        kept.insert(0, connected if len(connected) else np.array([0]))
+        connected = mask[:, connected].any(axis=1)
+        kept.insert(0, np.flatnonzero(connected) if connected.any() else np.array([0]))
     blocks = [np.ix_(*ends) for ends in pairwise(kept)]
     masks = tuple(m[block] for m, block in zip(masks, blocks, strict=True))
     small = [np.where(m, w[b], np.float32(0)) for m, w, b in zip(masks, weights, blocks, strict=True)]

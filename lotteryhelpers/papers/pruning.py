@@ -6,7 +6,7 @@ import types
 import numpy as np
 
 from lotteryhelpers.bayesian import check_fits, draw_initial, train_bayesian
-from lotteryhelpers.criteria import CRITERIA
+from lotteryhelpers.criteria import CRITERIA, pruned_last
 from lotteryhelpers.masks import check_masks, density, keep_counts
 from lotteryhelpers.posterior import BayesianRun, Posterior
 from lotteryhelpers.tickets import TicketRun, point, train_ticket
@@ -85,8 +85,8 @@ def iterative_magnitude_pruning(
         if on_round:
             on_round(done[-1])
         if not last:
-            scores = function(run, dataset=dataset, rng=np.random.default_rng([config.seed, number]))
-            masks = prune(masks, scores, rate)
+            rng = np.random.default_rng([config.seed, sum(int(m.sum()) for m in masks)])  # resumed, the same
+            masks = prune(masks, function(run, dataset=dataset, rng=rng), rate)
     return done
 
 
@@ -101,9 +101,8 @@ def prune(masks, scores, rate):
     _check_rate(rate)
     masks = check_masks(masks, [np.asarray(s) for s in scores])
     counts, rates = [int(m.sum()) for m in masks], [rate] * (len(masks) - 1) + [rate / 2]
-    least = np.finfo(np.float64).min  # a kept weight's -inf must not tie with those that are gone
-    scores = [np.where(m, np.maximum(s, least), -np.inf) for m, s in zip(masks, scores, strict=True)]
-    return keep_counts(scores, [n - round(r * n) for n, r in zip(counts, rates, strict=True)])
+    counts = [n - round(r * n) for n, r in zip(counts, rates, strict=True)]
+    return keep_counts(pruned_last(masks, scores), counts)
 
 
 def restart(initial, masks, action="rewind", *, keep_sign=True, seed=0, initializer="normal"):
@@ -130,8 +129,9 @@ def restart(initial, masks, action="rewind", *, keep_sign=True, seed=0, initiali
         raise ValueError(f"initial is a {type(initial).__name__}; it must be a Posterior: run.initial, say")
     masks, rng = check_masks(masks, initial.means), np.random.default_rng([seed, 3])
     fresh, means = draw_initial(initial.sizes, seed, initializer).means, [m.copy() for m in initial.means]
-    if action == "reinitialise" and any(map(np.array_equal, fresh, initial.means)):
-        raise ValueError(f"seed={seed} draws initial's own weights again; take another")
+    old, new = (np.concatenate([w[m] for w, m in zip(p, masks, strict=True)]) for p in (initial.means, fresh))
+    if action == "reinitialise" and abs(old @ new) > 0.9 * np.linalg.norm(old) * np.linalg.norm(new):
+        raise ValueError(f"seed={seed} draws initial's own weights again, or nearly; take another")
     for old, new, mask, mean in zip(initial.means, fresh, masks, means, strict=True):
         values = {"rewind": old[mask], "reinitialise": new[mask], "reshuffle": rng.permutation(old[mask]),
                   "constant": np.full_like(old[mask], old.std())}[action]  # fmt: skip
