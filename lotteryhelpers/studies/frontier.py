@@ -135,7 +135,7 @@ def masks_of(scores, shape):
     if units:
         masks = lh.keep_units(scores, tuple(map(int, units.groups())))
     if share:
-        scores = [np.where(m, s, -np.inf) for m, s in zip(masks, scores, strict=True)]
+        scores = [np.where(m, s, s.min() - 1) for m, s in zip(masks, scores, strict=True)]
         masks = [m & k for m, k in zip(masks, lh.keep_fraction(scores, int(share[1]) / 100), strict=True)]
     return masks
 
