@@ -106,9 +106,9 @@ def compact(weights, biases, masks, *, for_training=False):
             outputs = np.where(constant, np.maximum(biases[layer], 0), 0)
             biases[layer + 1] += outputs @ weights[layer + 1]
             masks[layer + 1][constant] = False
-    connected, kept = slice(None), [np.arange(masks[-1].shape[1])]
+    connected, kept = True, [np.arange(masks[-1].shape[1])]
     for mask in reversed(masks):
-        connected = mask[:, connected].any(axis=1)
+        connected = np.logical_and(mask, connected, out=mask).any(axis=1)  # also a placeholder leads nowhere
         kept.insert(0, np.flatnonzero(connected) if connected.any() else np.array([0]))
     blocks = [np.ix_(*ends) for ends in pairwise(kept)]
     masks = tuple(m[block] for m, block in zip(masks, blocks, strict=True))
