@@ -130,7 +130,7 @@ def restart(initial, masks, action="rewind", *, keep_sign=True, seed=0, initiali
     masks, rng = check_masks(masks, initial.means), np.random.default_rng([seed, 3])
     fresh, means = draw_initial(initial.sizes, seed, initializer).means, [m.copy() for m in initial.means]
     old, new = (np.concatenate([w[m] for w, m in zip(p, masks, strict=True)]) for p in (initial.means, fresh))
-    if action == "reinitialise" and abs(old @ new) > 0.9 * np.linalg.norm(old) * np.linalg.norm(new):
+    if action == "reinitialise" and old.size > 9 and (old @ new) ** 2 > 0.8 * (old @ old) * (new @ new):
         raise ValueError(f"seed={seed} draws initial's own weights again, or nearly; take another")
     for old, new, mask, mean in zip(initial.means, fresh, masks, means, strict=True):
         values = {"rewind": old[mask], "reinitialise": new[mask], "reshuffle": rng.permutation(old[mask]),
