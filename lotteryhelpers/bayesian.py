@@ -5,7 +5,7 @@ import numpy as np
 from lotteryhelpers.masks import check_masks
 from lotteryhelpers.networks import EPSILON, ESTIMATORS
 from lotteryhelpers.posterior import BayesianRun, Posterior, put_posterior, take_posterior
-from lotteryhelpers.storage import cache_folder, keep_if_possible, key_of
+from lotteryhelpers.storage import cache_folder, keep_if_possible, kept, key_of
 from lotteryhelpers.training import check_positive, is_integer, train, trainer_for
 
 
@@ -71,17 +71,17 @@ def train_bayesian(
     if any((s[m] <= EPSILON).any() for s, m in zip(initial.stddevs, masks, strict=True)):
         raise ValueError("initial.stddevs holds zeros where the masks keep; training needs all above 0")
     step_of = steps_of(snapshots, dataset, config)
-    kept = {0: initial}
+    taken = {0: initial}
     trainer = trainer_for(ESTIMATORS[estimator], initial.sizes)
     with trainer.lock:
         network = trainer.network
         put_posterior(network, initial, masks, prior_stddev=prior_stddev, seed=config.seed)
         history = train(
             trainer, dataset, config, kl_weight=kl_weight, steps={*step_of.values()} - {0},
-            at_step=lambda step: kept.update({step: take_posterior(network)}), label="Bayesian network",
+            at_step=lambda step: taken.update({step: take_posterior(network)}), label="Bayesian network",
         )  # fmt: skip
         final = take_posterior(network)
-    return BayesianRun(initial, final, {epoch: kept[step] for epoch, step in step_of.items()}, history)
+    return BayesianRun(initial, final, {epoch: taken[step] for epoch, step in step_of.items()}, history)
 
 
 def steps_of(snapshots, dataset, config):
@@ -122,12 +122,7 @@ def load_or_train_bayesian(dataset, config, **options):
         options[name] = as_tuple(name, options[name])
     key = key_of(config=config, options=options, data=dataset.fingerprint)
     path = cache_folder() / f"bayesian-{dataset.name}-{key}.npz"
-    try:
-        return BayesianRun.load(path)
-    except ValueError as error:
-        print(f"A kept result is thrown away and made again: {error}.")
-    except OSError:  # none yet, or none that may be read
-        pass
-    run = train_bayesian(dataset, config, **options)
-    keep_if_possible(run.save, path)
+    if not (run := kept(BayesianRun.load, path)):
+        run = train_bayesian(dataset, config, **options)
+        keep_if_possible(run.save, path)
     return run

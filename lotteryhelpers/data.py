@@ -24,6 +24,13 @@ class Split(PickledByFields):
         """The two as tensors, made once: this is what keeps the data resident."""
         return tf.constant(self.images), tf.constant(self.labels)
 
+    def draw(self, count, seed, name="count"):
+        """So many of the images, drawn by ``seed``, in their order; a ValueError calls the count ``name``."""
+        if not isinstance(count, int | np.integer) or not 1 <= count <= len(self.labels):
+            raise ValueError(f"{name}={count!r} must be an integer from 1 to {len(self.labels):,}")
+        chosen = np.random.default_rng([seed, len(self.labels)]).permutation(len(self.labels))[:count]
+        return Split(self.images[np.sort(chosen)], self.labels[np.sort(chosen)])
+
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Dataset:
@@ -71,15 +78,9 @@ def load_dataset(name="auto", *, num_train=None, num_validation=None, seed=0):
         ("validation", x_train[-held_out:], y_train[-held_out:], num_validation),
         ("test", x_test, y_test, None),
     ):
-        if count is not None:
-            if not isinstance(count, int | np.integer) or not 1 <= count <= len(labels):
-                raise ValueError(f"num_{split}={count!r} must be an integer from 1 to {len(labels):,}")
-            chosen = np.sort(np.random.default_rng([seed, len(labels)]).permutation(len(labels))[:count])
-            images, labels = images[chosen], labels[chosen]
         images = images.reshape(len(images), -1).astype(np.float32) / np.float32(brightest)
-        labels = labels.astype(np.int32)
-        images.flags.writeable = labels.flags.writeable = False  # tensors and fingerprint are made once
-        made[split] = Split(images, labels)
+        whole = Split(images, labels.astype(np.int32))
+        made[split] = whole if count is None else whole.draw(count, seed, f"num_{split}")
     return Dataset(name, x_train.shape[1:], 10, **made)
 
 

@@ -148,7 +148,6 @@ def check_scores(scores):
 
 def jaccard(a, b):
     """The overlap of two masks: weights that both keep over weights that either keeps, 0 to 1."""
-    a, b = check_masks(a, a), check_masks(b, a)
-    both = sum(int((x & y).sum()) for x, y in zip(a, b, strict=True))
-    either = sum(int((x | y).sum()) for x, y in zip(a, b, strict=True))
-    return both / either if either else 1.0
+    pairs = [*zip(check_masks(a, a), check_masks(b, a), strict=True)]
+    either = sum(int((x | y).sum()) for x, y in pairs)
+    return sum(int((x & y).sum()) for x, y in pairs) / either if either else 1.0

@@ -155,6 +155,7 @@ class Flipout(tfp.layers.DenseFlipout):
 ESTIMATORS = {"flipout": Flipout}
 
 
+@tf.autograph.experimental.do_not_convert  # nothing here needs it, and it takes a second
 def build_network(layer_class, sizes):
     """An untrained ``tf_keras.Sequential`` of ``layer_class`` layers, e.g. sizes (784, 300, 100, 10)."""
     activations = ["relu"] * (len(sizes) - 2) + ["linear"]

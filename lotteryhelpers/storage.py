@@ -16,7 +16,19 @@ import platformdirs
 
 CACHE_DIR = "LOTTERYHELPERS_CACHE_DIR"
 #: What decides no result: when a reader's check, a verdict or a colour changes, nothing is trained again.
-NO_PART = ("teaching", "evidence", "studies", "startup", "plots.py")
+NO_PART = ("teaching", "evidence", "startup", "plots.py")
+
+
+def _text(no_part):
+    """A hash of this package's text on disk."""
+    home = pathlib.Path(__file__).parent
+    files = [f for f in sorted(home.rglob("*.py")) if f.relative_to(home).parts[0] not in no_part]
+    return sha256(b"".join(f.read_bytes() for f in files)).hexdigest()
+
+
+#: What this process runs, while the files may be edited; the first is in the name of a result.
+_IMPORTED, _WITH_STUDIES = _text((*NO_PART, "studies")), _text(NO_PART)
+_once = functools.cache(print)
 
 
 @contextlib.contextmanager
@@ -57,8 +69,42 @@ def cache_folder():
     return pathlib.Path(os.environ.get(CACHE_DIR) or platformdirs.user_cache_dir("lotteryhelpers", False))
 
 
+def as_imported():
+    """Whether the text on disk is what this process runs. If not, a kept result's name is wrong: say so."""
+    if not (same := _text(NO_PART) == _WITH_STUDIES):
+        _once("lotteryhelpers has changed on disk since its import: until this kernel is started again, "
+              "no result is kept, and none that is kept is used.")  # fmt: skip
+    return same
+
+
+def kept(read, path, say=print):
+    """``read(path)``, or None where there is none that may be read; one that is damaged is reported."""
+    try:
+        return read(path) if as_imported() else None
+    except ValueError as error:
+        say(f"A kept result is thrown away and made again: {error}.")
+    except OSError:
+        pass
+
+
+def read_json(path):
+    """What a JSON file holds; a ValueError names one that is damaged."""
+    try:
+        return json.loads(path.read_text())
+    except ValueError as error:
+        raise ValueError(f"{path} is damaged ({error})") from None
+
+
+def write_json(value, path, **options):
+    """Write a whole file or none; ``options`` are ``json.dumps``'s."""
+    with replacing(path) as part:
+        part.write_text(json.dumps(value, **options) + "\n")
+
+
 def keep_if_possible(save, path, say=print):
     """Call ``save(path)``; where nothing can be written, say so: the result is there, only not kept."""
+    if not as_imported():
+        return
     try:
         save(path)
     except OSError as error:
@@ -86,10 +132,7 @@ def _in_json(value):
 @functools.cache
 def _maker():
     """What else decides a result: the text of this package, which readers may edit, and the versions."""
-    home = pathlib.Path(__file__).parent
-    files = [f for f in sorted(home.rglob("*.py")) if f.relative_to(home).parts[0] not in NO_PART]
-    text = sha256(b"".join(f.read_bytes() for f in files)).hexdigest()
-    return [text, *map(importlib.metadata.version, ("tensorflow", "tensorflow-probability", "numpy"))]
+    return [_IMPORTED, *map(importlib.metadata.version, ("tensorflow", "tensorflow-probability", "numpy"))]
 
 
 class PickledByFields:

@@ -89,8 +89,8 @@ class Trainer:
         self.bayesian = hasattr(layer_class, "kl")
         self.lock = threading.Lock()
         # partial: TensorFlow counts tracings by code and would take many networks for one traced many times
-        self.run_steps = tf.function(functools.partial(self._run_steps), jit_compile=True)
-        self.evaluate = tf.function(functools.partial(self._evaluate), jit_compile=True)
+        self.run_steps = tf.function(functools.partial(self._run_steps), jit_compile=True, autograph=False)
+        self.evaluate = tf.function(functools.partial(self._evaluate), jit_compile=True, autograph=False)
 
     def _run_steps(self, images, labels, order, start, stop, kl_scale):
         """Take the steps ``start <= step < stop`` of an epoch's ``order``.
@@ -98,9 +98,8 @@ class Trainer:
         Returns the sums over the steps of the batch's negative log-likelihood (nats an image) and accuracy,
         and the first step whose nll is not finite, or -1.
         """
-        nll_sum, accuracy_sum, bad_step = 0.0, 0.0, -1
-        step = start
-        while step < stop:  # not tf.range: XLA takes its ends for constants and compiles for each
+        @tf.autograph.experimental.do_not_convert
+        def take(step, nll_sum, accuracy_sum, bad_step):
             x, y = tf.gather(images, order[step]), tf.gather(labels, order[step])
             with tf.GradientTape() as tape:
                 logits = self.network(x, training=True)
@@ -109,11 +108,12 @@ class Trainer:
                 loss = nll + kl_scale * kl  # XLA leaves out what only its value needs: the KL's logarithms
             gradients = tape.gradient(loss, self.variables)
             self.optimizer.apply_gradients(zip(gradients, self.variables, strict=True))
-            nll_sum += nll
-            accuracy_sum += tf.reduce_mean(tf.cast(_correct(logits, y), tf.float32))
+            accuracy = tf.reduce_mean(tf.cast(_correct(logits, y), tf.float32))
             bad_step = tf.where((bad_step < 0) & ~tf.math.is_finite(nll), step, bad_step)
-            step += 1
-        return nll_sum, accuracy_sum, bad_step
+            return step + 1, nll_sum + nll, accuracy_sum + accuracy, bad_step
+
+        # not over a tf.range: XLA takes its ends for constants and compiles for each
+        return tf.while_loop(lambda step, *_: step < stop, take, [start, 0.0, 0.0, -1])[1:]
 
     def _evaluate(self, images, labels):
         """Mean loss (nats), accuracy (0 to 1) with the weights at their means, and the KL (nats) or 0."""

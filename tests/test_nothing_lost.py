@@ -208,7 +208,7 @@ def test_damaged_rows_of_a_sweep_are_made_again_with_a_notice_each(digits, capsy
     capsys.readouterr()
     again = lh.sweep(digits, specs, SHORT, client=cluster)
     notices = capsys.readouterr().out.splitlines()
-    pattern = r"A kept run is thrown away and made again: (.+\.json) is damaged \([^\n]+\)\."
+    pattern = r"A kept result is thrown away and made again: (.+\.json) is damaged \([^\n]+\)\."
     assert {re.fullmatch(pattern, n).group(1) for n in notices} == set(map(str, list(before)[: len(spoil)]))
     assert len(notices) == len(spoil) and not [w for w in recwarn if issubclass(w.category, UserWarning)]
     pd.testing.assert_frame_equal(first.drop(columns="seconds"), again.drop(columns="seconds"), check_exact=True)

@@ -3,9 +3,15 @@ weights are new, and a number means the same in every type."""
 
 import dataclasses
 import functools
+import os
+import pathlib
+import shutil
+import subprocess
+import sys
 
 import numpy as np
 import pytest
+from common import ROOT
 
 import lotteryhelpers as lh
 
@@ -13,11 +19,56 @@ SHORT = lh.TrainConfig(epochs=1, batch_size=64, learning_rate=3e-3, seed=3)
 SMALL = {"hidden": (32, 16), "kl_weight": 0.1}
 
 
+def python(code, folder=ROOT, **environment):
+    """Run code in a process of its own, in ``folder``."""
+    environment = os.environ | {"PYTHONPATH": str(folder)} | environment
+    return subprocess.run([sys.executable, "-c", code], cwd=folder, env=environment, capture_output=True, text=True)
+
+
 def pruned_run(digits):
     """A Bayesian network trained under a mask that keeps a fifth, and the mask."""
     start = lh.draw_initial((64, 32, 16, 10), 0)
     masks = lh.keep_fraction([abs(m) for m in start.means], 0.2)
     return lh.train_bayesian(digits, SHORT, initial=start, masks=masks), masks
+
+
+# results are named by what was imported, and every worker has that
+
+EDITED = """
+import pathlib, lotteryhelpers as lh
+from lotteryhelpers import storage
+digits, config = lh.load_dataset("digits"), lh.TrainConfig(1, 64)
+def count():
+    print(len([*storage.cache_folder().rglob("*.npz"), *storage.cache_folder().rglob("*.json")]))
+file = pathlib.Path(lh.__file__).parent / "bayesian.py"
+whole = file.read_text()
+assert "spread = 0.1" in whole
+lh.load_or_train_bayesian(digits, config, hidden=(9,))
+count()
+file.write_text(whole.replace("spread = 0.1", "spread = 0.3"))
+for _ in range(2):
+    lh.load_or_train_bayesian(digits, config, hidden=(8,))
+count()
+try:
+    lh.sweep(digits, lh.specs_of([0], ["dense"], [1.0]), config, workers=1)
+except RuntimeError as error:
+    print(error)
+count()
+file.write_text(whole)
+lh.load_or_train_bayesian(digits, config, hidden=(8,))
+count()
+"""
+
+
+def test_what_was_imported_names_a_result_and_where_the_disk_differs_nothing_is_kept(tmp_path):
+    shutil.copytree(pathlib.Path(lh.__file__).parent, tmp_path / "lotteryhelpers")
+    done = python(EDITED, tmp_path, LOTTERYHELPERS_CACHE_DIR=str(tmp_path / "kept"))
+    assert done.returncode == 0, done.stderr
+    lines = done.stdout.splitlines()
+    assert [line for line in lines if line.isdigit()] == ["1", "1", "1", "2"]
+    said = [line for line in lines if not line.isdigit()]
+    assert said[0].startswith("lotteryhelpers has changed on disk since its import") and len(said) == 2
+    assert "with another lotteryhelpers" in said[1]
 
 
 # what is pruned stays so, and a pruning goes on where it was

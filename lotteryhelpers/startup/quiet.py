@@ -6,6 +6,7 @@ temporary file for as long as the imports take, whose text is shown if they fail
 
 import contextlib
 import functools
+import gc
 import multiprocessing
 import os
 import sys
@@ -49,7 +50,10 @@ def import_tensorflow():
     if in_worker:
         os.environ.setdefault("TQDM_DISABLE", "1")
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    with quiet_stderr():
+    with quiet_stderr(), contextlib.ExitStack() as ending:
+        if gc.isenabled():
+            ending.callback(gc.enable)
+        gc.disable()  # a million objects that stay: to look for garbage among them took a quarter of the time
         import tensorflow as tf
         import tensorflow_probability  # noqa: F401
         import tf_keras  # noqa: F401
@@ -57,3 +61,4 @@ def import_tensorflow():
         tf.config.list_physical_devices()
         if not in_worker:
             wake_xla()
+        gc.freeze()

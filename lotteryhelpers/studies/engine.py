@@ -11,7 +11,7 @@ import time
 
 import pandas as pd
 
-from lotteryhelpers.storage import cache_folder, keep_if_possible, key_of, replacing
+from lotteryhelpers import storage
 from lotteryhelpers.sweeps.cluster import on_one_thread
 
 PACKAGES = ("lotteryhelpers", "tensorflow", "tf-keras", "tensorflow-probability", "numpy")
@@ -31,7 +31,7 @@ def gather(dataset, calls, client=None):
     from distributed import as_completed  # here: it takes a second
 
     there = client.scatter(dataset, broadcast=True, hash=False)
-    tasks = [client.submit(_in_a_worker, there, *call, pure=False, retries=2) for call in calls]
+    tasks = [client.submit(on_one_thread, _all, there, *call, pure=False, retries=2) for call in calls]
     try:
         for task in as_completed(tasks, loop=client.loop):
             yield from task.result()
@@ -39,20 +39,18 @@ def gather(dataset, calls, client=None):
         client.cancel(tasks)
 
 
-def _in_a_worker(dataset, *call):
-    on_one_thread()
-    return list(_resumed(dataset, *call))
+def _all(*call):
+    return list(_resumed(*call))
 
 
 def _resumed(dataset, function, *arguments):
     path = _path(dataset, function, [function.__name__, arguments])
-    rows = _read(path)
-    if rows is None:
+    if (rows := storage.kept(storage.read_json, path)) is None:
         rows = []
         for row in function(dataset, *arguments):
             rows.append(row)
             yield row
-        keep_if_possible(functools.partial(_put, json.dumps(rows)), path)
+        storage.keep_if_possible(functools.partial(storage.write_json, rows), path)
     else:
         yield from rows
 
@@ -64,28 +62,15 @@ def kept(dataset, key, make):
     ``shared.py`` and of the study that ``make`` is a function of.
     """
     path = _path(dataset, make, key)
-    if (value := _read(path)) is None:
-        keep_if_possible(functools.partial(_put, json.dumps(value := make())), path)
+    if (value := storage.kept(storage.read_json, path)) is None:
+        storage.keep_if_possible(functools.partial(storage.write_json, value := make()), path)
     return value
 
 
 def _path(dataset, function, key):
     texts = [inspect.getsource(sys.modules[name]) for name in (function.__module__, f"{__package__}.shared")]
-    return cache_folder() / "studies" / f"{key_of(key=key, data=dataset.fingerprint, texts=texts)}.json"
-
-
-def _read(path):
-    try:
-        return json.loads(path.read_text())
-    except ValueError as error:
-        print(f"A kept result is thrown away and made again: {path} is damaged ({error}).")
-    except OSError:  # none yet, or none that may be read
-        pass
-
-
-def _put(text, path):
-    with replacing(path) as part:
-        part.write_text(text)
+    name = storage.key_of(key=key, data=dataset.fingerprint, texts=texts)
+    return storage.cache_folder() / "studies" / f"{name}.json"
 
 
 def results_folder():
@@ -117,7 +102,7 @@ def write(study, table, rows, dataset, began, cores):
         "versions": {package: importlib.metadata.version(package) for package in PACKAGES},
         "dataset": dataset.name, "data": dataset.fingerprint, "configuration": plain(study.STORED),
     }  # fmt: skip
-    with replacing(results_folder() / f"{table}.csv") as part:
+    with storage.replacing(results_folder() / f"{table}.csv") as part:
         frame.to_csv(part, index=False, float_format="%.6g")
-    _put(json.dumps(about, indent=1) + "\n", results_folder() / f"{table}.json")
+    storage.write_json(about, results_folder() / f"{table}.json", indent=1)
     return about

@@ -56,12 +56,9 @@ STORED = {
         "bayesian": lh.TrainConfig(15), "at_its_cost": lh.TrainConfig(48),
     },
 }  # fmt: skip
-LIVE = {
-    "seeds": range(200, 203), "kinds": tuple(KINDS), "clocks": (),
-    "lengths": {
-        "ticket": lh.TrainConfig(30, 60, evaluate_every=20), "bayesian": lh.TrainConfig(150, 64, 3e-3),
-    },
-}  # fmt: skip
+LIVE = {"seeds": range(200, 203), "kinds": tuple(KINDS), "clocks": (),
+        "lengths": {"ticket": lh.TrainConfig(30, 60, evaluate_every=20),
+                    "bayesian": lh.TrainConfig(150, 64, 3e-3)}}  # fmt: skip
 TABLES = {"06_rounds": "kind seed round"}
 
 
@@ -95,15 +92,12 @@ def train(dataset, seed, config, masks, goal=None, initial=None, order=0):
     curve = ticket.history.set_index("step").validation_loss
     reached = curve.index[curve <= (goal or curve.min())]
     return ticket, {
-        "weights_left": ticket.density.overall,
-        "early_stopping_step": int(ticket.best_step),
-        "test_accuracy_at_best": ticket.test_accuracy_at_best,
-        "test_accuracy": ticket.test_accuracy,
+        "weights_left": ticket.density.overall, "early_stopping_step": int(ticket.best_step),
+        "test_accuracy_at_best": ticket.test_accuracy_at_best, "test_accuracy": ticket.test_accuracy,
         "validation_loss": float(curve.min()),
         "reaches_dense_loss": int(reached[0]) if len(reached) else None,
-        "steps": int(curve.index[-1]),
-        "seconds": time.time() - began,
-    }
+        "steps": int(curve.index[-1]), "seconds": time.time() - began,
+    }  # fmt: skip
 
 
 def dense_loss(dataset, seed, config):

@@ -36,11 +36,7 @@ def at(run, snapshot):
 
 def subset(dataset, images, seed):
     """The dataset with the training images of ``load_dataset(..., num_train=images, seed=seed)``."""
-    train, count = dataset.train, len(dataset.train.labels)
-    if images > count:
-        raise ValueError(f"images={images!r} is above the {count:,} training images of {dataset.name}")
-    chosen = np.sort(np.random.default_rng([seed, count]).permutation(count)[:images])
-    return dataclasses.replace(dataset, train=type(train)(train.images[chosen], train.labels[chosen]))
+    return dataclasses.replace(dataset, train=dataset.train.draw(images, seed, "images"))
 
 
 def ticket(dataset, start, masks, config, frozen=None, best_step=False):

@@ -24,11 +24,7 @@ def connected(client=None, workers=None):
     """
     if client is not None:
         client.wait_for_workers(1)  # a queue may take its time
-        for address, made_by in client.run(maker).items():
-            if made_by != maker():
-                raise RuntimeError(f"client has the worker {address} with another lotteryhelpers, TensorFlow "
-                                   f"or NumPy, {made_by}; install there what is here, {maker()}")  # fmt: skip
-        yield client
+        yield _checked(client)
         return
     import dask.system  # here: it takes a second, which only a sweep should cost
     from distributed import Client, LocalCluster
@@ -61,11 +57,20 @@ def connected(client=None, workers=None):
         client = ending.enter_context(Client(cluster, set_as_default=False))
         cluster.scale(workers := workers or dask.system.CPU_COUNT)
         client.wait_for_workers(workers, timeout=300)
-        yield client
+        yield _checked(client)
 
 
-def on_one_thread():
-    """The same rows everywhere: one thread, and no GPU, which the workers of a machine would fight for."""
+def _checked(client):
+    for address, made_by in client.run(maker).items():
+        if made_by != maker():
+            raise RuntimeError(f"client has the worker {address} with another lotteryhelpers, TensorFlow or "
+                               f"NumPy, {made_by}; here it is {maker()}: start both from one")  # fmt: skip
+    return client
+
+
+def on_one_thread(function, *arguments, **options):
+    """``function(*arguments, **options)``, the same everywhere: one thread, and no GPU, for which the workers
+    of a machine would fight."""
     try:
         tf.config.set_visible_devices([], "GPU")
         if os.environ.get("TF_NUM_INTRAOP_THREADS") != "1":
@@ -74,3 +79,4 @@ def on_one_thread():
         wrong = "TensorFlow already runs on several threads or a GPU in this worker; start fresh ones, under"
         raise RuntimeError(f"{wrong} a nanny or with {ENVIRONMENT} in their environment") from None
     wake_xla()
+    return function(*arguments, **options)

@@ -1,20 +1,18 @@
 """One run of a sweep, and what a worker does for it: its start's trainings, then its own."""
 
-import contextlib
 import dataclasses
-import json
+import functools
 import pickle
 import time
 
 import numpy as np
 import tensorflow_probability as tfp
 
-from lotteryhelpers.bayesian import check_initializer, load_or_train_bayesian
+from lotteryhelpers.bayesian import check_initializer
 from lotteryhelpers.criteria import CRITERIA, SCOPES, masks_for
 from lotteryhelpers.networks import logits
 from lotteryhelpers.papers.compacting import compact
-from lotteryhelpers.storage import replacing
-from lotteryhelpers.sweeps.cluster import on_one_thread
+from lotteryhelpers.storage import keep_if_possible, write_json
 from lotteryhelpers.tickets import train_ticket
 from lotteryhelpers.training import TrainConfig, check_positive
 
@@ -58,21 +56,13 @@ def specs_of(seeds, criteria, densities, **fields):
     return [Spec(s, c, d, **fields) for s in seeds for d in densities for c in criteria]
 
 
-def make_bayesian(dataset, config, **options):
-    """The Bayesian run of a start."""
-    on_one_thread()
-    return load_or_train_bayesian(dataset, config, **options)
-
-
 def make_dense(dataset, config, run):
     """The dense network of a start."""
-    on_one_thread()
     return train_ticket(dataset, run.initial, None, config)
 
 
 def make_row(dataset, config, run, dense, spec, criterion, path):
     """Train a ticket and keep its row; ``criterion`` is the pickled function, which may be a reader's own."""
-    on_one_thread()
     masks = None
     if spec.criterion != "dense":
         CRITERIA[spec.criterion] = pickle.loads(criterion)  # this process may know none, or another
@@ -92,15 +82,8 @@ def make_row(dataset, config, run, dense, spec, criterion, path):
         float(tfp.stats.expected_calibration_error(15, logits=outputs, labels_true=labels)),
         connected[0], sum(connected[1:-1]), seconds, [float(a) for a in history.validation_accuracy], "",
     ], strict=True))  # fmt: skip
-    with contextlib.suppress(OSError):  # the caller keeps it too; this one survives an interruption
-        keep(path, row)
+    keep_if_possible(functools.partial(write_json, row), path)  # before the caller does, who may be gone
     return row
-
-
-def keep(path, row):
-    """Write a finished run's row."""
-    with replacing(path) as part:
-        part.write_text(json.dumps(row))
 
 
 def _freeze(value):

@@ -6,7 +6,6 @@ import functools
 import hashlib
 import io
 import itertools
-import json
 import math
 import operator
 import pickle
@@ -17,11 +16,12 @@ import cloudpickle
 import pandas as pd
 from tqdm.auto import tqdm
 
+from lotteryhelpers.bayesian import load_or_train_bayesian
 from lotteryhelpers.criteria import CRITERIA
 from lotteryhelpers.papers.scores import OURS
-from lotteryhelpers.storage import cache_folder, keep_if_possible, key_of
-from lotteryhelpers.sweeps.cluster import connected
-from lotteryhelpers.sweeps.runs import ROW, Spec, keep, make_bayesian, make_dense, make_row
+from lotteryhelpers.storage import cache_folder, keep_if_possible, kept, key_of, read_json, write_json
+from lotteryhelpers.sweeps.cluster import connected, on_one_thread
+from lotteryhelpers.sweeps.runs import ROW, Spec, make_dense, make_row
 from lotteryhelpers.training import Recipe, TrainConfig
 
 FIELDS = [field.name for field in dataclasses.fields(Spec)]
@@ -69,7 +69,7 @@ def sweep_rows(dataset, specs, config, *, client=None, workers=None):
         configs = [dataclasses.replace(c, seed=spec.seed) for c in (recipe.bayesian, recipe.ticket)]
         key = key_of(spec=spec, configs=configs, data=dataset.fingerprint, code=codes[spec.criterion])
         path = cache_folder() / "runs" / f"{dataset.name}-{key}.json"
-        if row := _kept(path, say):
+        if row := kept(_read, path, say):
             yield dataclasses.asdict(spec) | row
         else:
             todo[spec] = *configs, path
@@ -88,7 +88,7 @@ def sweep_rows(dataset, specs, config, *, client=None, workers=None):
             for spec, future in _ended(client, sent, group):
                 try:
                     row = future.result()
-                    keep_if_possible(functools.partial(keep, row=row), todo[spec][-1], say)
+                    keep_if_possible(functools.partial(write_json, row), todo[spec][-1], say)
                 except KilledWorker as error:
                     if len(group) > 1:  # by it or by another run: once more, alone
                         groups.append({spec: todo[spec]})
@@ -103,10 +103,10 @@ def _ended(client, dataset, todo):
     """Yield each spec and its future when that has ended; the tickets of a start share its trainings."""
     from distributed import as_completed
 
-    submit, ended, in_hand = functools.partial(client.submit, pure=False), as_completed(loop=client.loop), {}
-    once, jobs = functools.cache(submit), []
+    submit = functools.partial(client.submit, on_one_thread, pure=False)
+    once, jobs, ended, in_hand = functools.cache(submit), [], as_completed(loop=client.loop), {}
     for spec, (bayesian, ticket, path) in todo.items():
-        run = once(make_bayesian, dataset, bayesian, prior_stddev=spec.prior_stddev,
+        run = once(load_or_train_bayesian, dataset, bayesian, prior_stddev=spec.prior_stddev,
                    kl_weight=spec.kl_weight, initializer=spec.initializer)  # fmt: skip
         function = CRITERIA.get(spec.criterion)
         needs_dense = function is not OURS.get(spec.criterion) or function is OURS["dense_magnitude"]
@@ -128,17 +128,12 @@ def _ended(client, dataset, todo):
         client.cancel([*in_hand, *{future for job in jobs for future in job[3:5] if future}])
 
 
-def _kept(path, say):
-    """The row in a whole file, or None."""
-    try:
-        row = json.loads(path.read_text())
-        if isinstance(row, dict) and sorted(row) == sorted(ROW):
-            return row
-        raise ValueError("not the columns of a run")
-    except ValueError as error:
-        say(f"A kept run is thrown away and made again: {path} is damaged ({error}).")
-    except OSError:  # none yet, or none that may be read
-        pass
+def _read(path):
+    """The row in a file."""
+    row = read_json(path)
+    if not isinstance(row, dict) or sorted(row) != sorted(ROW):
+        raise ValueError(f"{path} is damaged (not the columns of a run)")
+    return row
 
 
 _ESSENCE = operator.attrgetter(

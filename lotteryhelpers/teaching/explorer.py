@@ -8,7 +8,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from lotteryhelpers.masks import variance_quantile
-from lotteryhelpers.plots import COLORS, line_of, show_mask, show_pixels
+from lotteryhelpers.plots import COLORS, plot_curves, show_mask, show_pixels
 from lotteryhelpers.tickets import train_ticket
 
 STYLE = "<style>.lh-counts td {padding: 0 1em 0 0; text-align: right; line-height: 1.4}</style>"
@@ -125,11 +125,8 @@ class _Explorer:
         """Draw the kept curves and the one that grows; earlier thresholds in grey."""
         curves = self.curves | (growing or {})
         ax = Figure(figsize=(7.5, 3.6), layout="constrained").subplots()
-        for number, (name, history) in enumerate(curves.items()):
-            line = line_of(name)
-            if name != "dense" and number < len(curves) - 1:
-                line |= {"color": COLORS["random"], "lw": 1}
-            ax.plot(history.epoch, 100 * history.validation_accuracy, **line)
-        ax.set(xlabel="epoch", ylabel="validation accuracy (%)", xlim=(0, self.config.epochs))
+        plot_curves(curves, ax=ax).set_xlim(0, self.config.epochs)
+        for line in ax.lines[1:-1]:
+            line.set(color=COLORS["random"], lw=1)
         ax.legend(loc="lower right")
         self.figure.value = _png(ax.figure)
