@@ -11,15 +11,13 @@ from lotteryhelpers.bayesian import draw_initial, load_or_train_bayesian, train_
 from lotteryhelpers.criteria import CRITERIA, masks_for
 from lotteryhelpers.data import Dataset, load_dataset
 from lotteryhelpers.evidence import Interval, paired_interval
-from lotteryhelpers.masks import (
-    density, jaccard, keep_counts, keep_fraction, variance_masks, variance_quantile,
-)  # fmt: skip
+from lotteryhelpers.masks import density, jaccard, keep_counts, keep_fraction
+from lotteryhelpers.masks import variance_masks, variance_quantile
 from lotteryhelpers.networks import mean_logits
 from lotteryhelpers.papers import estimators, scores  # they add to ESTIMATORS and CRITERIA
 from lotteryhelpers.papers.compacting import Compact, compact, keep_units
-from lotteryhelpers.papers.pruning import (
-    PruningRound, frozen_values, iterative_magnitude_pruning, prune, restart,
-)  # fmt: skip
+from lotteryhelpers.papers.pruning import PruningRound, iterative_magnitude_pruning, prune
+from lotteryhelpers.papers.pruning import frozen_values, restart
 from lotteryhelpers.papers.supermasks import SupermaskRun, train_supermask
 from lotteryhelpers.plots import COLORS, LAYER_COLORS, line_of, plot_curves, show_mask, show_pixels, use_style
 from lotteryhelpers.posterior import BayesianRun, Posterior

@@ -19,6 +19,10 @@ class Split(PickledByFields):
     images: np.ndarray
     labels: np.ndarray
 
+    def __post_init__(self):
+        """Nobody writes to them: tensors and fingerprint are made once."""
+        self.images.flags.writeable = self.labels.flags.writeable = False
+
     @functools.cached_property
     def tensors(self):
         """The two as tensors, made once: this is what keeps the data resident."""
@@ -29,7 +33,7 @@ class Split(PickledByFields):
         if not isinstance(count, int | np.integer) or not 1 <= count <= len(self.labels):
             raise ValueError(f"{name}={count!r} must be an integer from 1 to {len(self.labels):,}")
         chosen = np.random.default_rng([seed, len(self.labels)]).permutation(len(self.labels))[:count]
-        return Split(self.images[np.sort(chosen)], self.labels[np.sort(chosen)])
+        return Split(*(array[np.sort(chosen)] for array in (self.images, self.labels)))
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

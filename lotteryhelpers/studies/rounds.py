@@ -41,13 +41,11 @@ LEVELS = (3, 7, 9, 15, 18)  # the rounds of the controls: 51.3, 21.1, 13.5, 3.6 
 #: kind: what scores it (a posterior, or a dense network of one of the lengths), and the criterion
 KINDS = {
     "one-shot": ("ticket", "magnitude"), "random mask": (None, "random"),
-    "variance": ("posterior", "variance"), "snr": ("posterior", "snr"),
-}  # fmt: skip
+    "variance": ("posterior", "variance"), "snr": ("posterior", "snr")}  # fmt: skip
 NAMED = {
     "magnitude": ("posterior", "magnitude"), "map": ("map", "magnitude"),
     "one-shot, 15 epochs": ("bayesian", "magnitude"), "one-shot, 48 epochs": ("at_its_cost", "magnitude"),
-    "one-shot, other order": ("ticket", "magnitude"),
-}  # fmt: skip
+    "one-shot, other order": ("ticket", "magnitude")}  # fmt: skip
 _LIKE_THE_PAPER = {"batch_size": 60, "learning_rate": 1.2e-3, "evaluate_every": 100}
 STORED = {
     "seeds": range(200, 205), "kinds": (*KINDS, *NAMED), "clocks": ("last", "test", "first"),
