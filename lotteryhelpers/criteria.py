@@ -62,22 +62,22 @@ def stddevs(posterior):
     return posterior.stddevs
 
 
-@criterion
-def _variance(run, **_):
-    """-sigma^2 of the final posterior: low variance = keep (the blog post's criterion)."""
-    return each(lambda s: -(s**2), stddevs(run.final))
+def formula(name, says, score):
+    """Enter a criterion that is one expression."""
+    score.__name__, score.__doc__ = name, says
+    criterion(score)
 
 
-@criterion
-def _snr(run, **_):
-    """|mu| / sigma of the final posterior (Blundell et al. 2015, section 5.1: signal-to-noise ratio)."""
-    return each(lambda m, s: abs(m) / s, run.final.means, stddevs(run.final))
-
-
-@criterion
-def _magnitude(run, **_):
-    """|mu| of the final posterior (as Han et al. 2015 prune a deterministic network)."""
-    return each(abs, run.final.means)
+formula("variance", "-sigma^2 of the final posterior: low variance = keep (the blog post's criterion).",
+        lambda run, **_: each(lambda s: -(s**2), stddevs(run.final)))
+formula("snr", "|mu| / sigma of the final posterior: signal-to-noise ratio (Blundell et al. 2015, sec. 5.1).",
+        lambda run, **_: each(lambda m, s: abs(m) / s, run.final.means, stddevs(run.final)))
+formula("magnitude", "|mu| of the final posterior (as Han et al. 2015 prune a deterministic network).",
+        lambda run, **_: each(abs, run.final.means))
+formula("random", "Control: chance, uniform numbers from ``rng``.", lambda run, *, rng=None, **_: each(
+        lambda m: need("random", "rng", rng).random(m.shape), run.final.means))  # fmt: skip
+formula("inverted", "Control: sigma^2 of the final posterior, the variance's order turned round.",
+        lambda run, **_: each(np.square, stddevs(run.final)))
 
 
 @criterion
@@ -87,18 +87,6 @@ def _dense_magnitude(run, *, dense=None, **_):
     Nothing moves the weights of dead pixels there, so they keep the size of their start.
     """
     return each(abs, need("dense_magnitude", "dense", dense).weights)
-
-
-@criterion
-def _random(run, *, rng=None, **_):
-    """Control: chance, uniform numbers from ``rng``."""
-    return each(lambda m: need("random", "rng", rng).random(m.shape), run.final.means)
-
-
-@criterion
-def _inverted(run, **_):
-    """Control: sigma^2 of the final posterior, the variance's order turned round."""
-    return each(np.square, stddevs(run.final))
 
 
 #: How :func:`masks_for` shares the weights out among the layers.

@@ -14,14 +14,10 @@ from lotteryhelpers.storage import PickledByFields
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Split(PickledByFields):
-    """Images float32 ``[n, inputs]`` in 0 to 1, labels int32 ``[n]``."""
+    """Images float32 ``[n, inputs]`` in 0 to 1, labels int32 ``[n]``: in a ``Dataset`` they are made so."""
 
     images: np.ndarray
     labels: np.ndarray
-
-    def __post_init__(self):
-        """Nobody writes to them: tensors and fingerprint are made once."""
-        self.images.flags.writeable = self.labels.flags.writeable = False
 
     @functools.cached_property
     def tensors(self):
@@ -47,6 +43,27 @@ class Dataset:
     validation: Split
     test: Split
 
+    def __post_init__(self):
+        """Make what training takes of what NumPy gives; a ValueError names what can't be: XLA checks nothing.
+        Arrays that must be made are copies; none can be written to, for tensors are made once."""
+        inputs, classes = int(np.prod(self.image_shape)), self.num_classes
+        for name in ("train", "validation", "test"):
+            x, y = (np.asarray(getattr(getattr(self, name), part)) for part in ("images", "labels"))
+            if y.ndim != 1 or x.shape != (len(y), inputs) or not x.size:
+                right = f"[n, {inputs}] and [n] for image_shape={self.image_shape}, n at least 1"
+                raise ValueError(f"{name} has images {x.shape} and labels {y.shape}; they must be {right}")
+            if x.dtype.kind not in "biuf" or not 0 <= x.min() <= x.max() <= 1:
+                ends = np.sort(x, axis=None)[[0, -1]]
+                raise ValueError("{}.images go from {} to {}; they must be from 0 to 1".format(name, *ends))
+            if y.dtype.kind not in "biuf" or (y % 1).any() or not 0 <= y.min() <= y.max() < classes:
+                ends, right = np.unique(y)[[0, -1]], f"whole, from 0 to {classes - 1} for {classes} classes"
+                raise ValueError("{}.labels go from {} to {}; they must be {}".format(name, *ends, right))
+            if [x.dtype, x.flags.c_contiguous, y.dtype] != [np.float32, True, np.int32] or (
+                    x.flags.writeable or y.flags.writeable):  # fmt: skip
+                split = Split(np.array(x, np.float32, order="C"), np.array(y, np.int32))
+                split.images.flags.writeable = split.labels.flags.writeable = False
+                object.__setattr__(self, name, split)
+
     @functools.cached_property
     def fingerprint(self):
         """A hash of everything in it, 16 hexadecimal digits: part of the name of a kept result."""
@@ -71,6 +88,8 @@ def load_dataset(name="auto", *, num_train=None, num_validation=None, seed=0):
             360 of 8 x 8; ``"auto"``: MNIST when at hand or to be downloaded, else digits, saying which.
         num_train, num_validation: how many of those images, drawn by ``seed``; None is all.
     """
+    if not isinstance(seed, int | np.integer) or seed < 0:
+        raise ValueError(f"seed={seed!r} must be an integer of at least 0")
     names = ("mnist", "fashion_mnist", "digits", "auto")
     if name not in names:
         raise ValueError(f"name={name!r} must be one of {', '.join(names)}")
@@ -80,10 +99,9 @@ def load_dataset(name="auto", *, num_train=None, num_validation=None, seed=0):
     for split, images, labels, count in (
         ("train", x_train[:-held_out], y_train[:-held_out], num_train),
         ("validation", x_train[-held_out:], y_train[-held_out:], num_validation),
-        ("test", x_test, y_test, None),
-    ):
+        ("test", x_test, y_test, None)):  # fmt: skip
         images = images.reshape(len(images), -1).astype(np.float32) / np.float32(brightest)
-        whole = Split(images, labels.astype(np.int32))
+        whole = Split(images, labels)
         made[split] = whole if count is None else whole.draw(count, seed, f"num_{split}")
     return Dataset(name, x_train.shape[1:], 10, **made)
 

@@ -21,12 +21,21 @@ class MaskedDense(tf_keras.layers.Dense):
     """``tf_keras``'s Dense layer whose kernel is zero where its mask is 0 (all ones at first).
 
     The mask is the kernel's constraint: XLA applies it in the pass over the memory that a step takes anyway.
-    A product with the mask in the forward pass is one more array to write; it made an epoch a tenth longer.
+    A product with the mask in the forward pass is one more array to write, an epoch a tenth longer: so only a
+    reader's network has it (``guarded``), and no gradient there, whatever an optimizer would make of one.
     """
+
+    guarded, frozen = True, 0.0
+
+    def call(self, inputs):
+        """``[n, inputs]`` to ``[n, units]``."""
+        if not self.guarded:
+            return super().call(inputs)
+        return self.activation(tf.matmul(inputs, self.at_rest(self.kernel)) + self.bias)
 
     def at_rest(self, kernel):
         """The kernel as each step leaves it."""
-        return kernel * self.mask
+        return kernel * self.mask + self.frozen
 
     def build(self, input_shape):
         """Make the kernel, the bias and the mask."""
@@ -48,11 +57,9 @@ class MaskedDense(tf_keras.layers.Dense):
 
 
 class FrozenDense(MaskedDense):
-    """A masked layer whose pruned weights stay at what was put there (Zhou et al. 2019: mask-0 actions)."""
+    """A masked layer whose pruned weights stay at what was put there (Zhou et al. 2019: mask-0 actions).
 
-    def at_rest(self, kernel):
-        """``frozen`` is zero where the mask keeps, so both terms are exact."""
-        return kernel * self.mask + self.frozen
+    ``frozen`` is zero where the mask keeps, so both terms are exact."""
 
     def build(self, input_shape):
         """Make the frozen values too."""
@@ -121,6 +128,10 @@ class Flipout(tfp.layers.DenseFlipout):
         """The bias variable (a point estimate), ``[units]``."""
         return self.bias_posterior.distribution.loc
 
+    def get_config(self):
+        """Keras' way of saving would lose the distributions."""
+        raise ValueError("Keras can't save a Bayesian network: keep the BayesianRun, run.save(path)")
+
     def scale(self):
         """The posterior's standard deviations, ``[inputs, units]``, also behind the mask."""
         return EPSILON + softplus(self.rho)
@@ -159,10 +170,11 @@ ESTIMATORS = {"flipout": Flipout}
 def build_network(layer_class, sizes):
     """An untrained ``tf_keras.Sequential`` of ``layer_class`` layers, e.g. sizes (784, 300, 100, 10)."""
     activations = ["relu"] * (len(sizes) - 2) + ["linear"]
-    layers = [layer_class(units, activation=a) for units, a in zip(sizes[1:], activations, strict=True)]
+    float32 = {"dtype": "float32"}  # whatever policy or floatx a reader has set
+    layers = [layer_class(n, activation=a, **float32) for n, a in zip(sizes[1:], activations, strict=True)]
     with warnings.catch_warnings():  # TFP 0.25 makes its variables by a method that tf_keras calls deprecated
         warnings.filterwarnings("ignore", message=".*add_variable.* is deprecated", category=UserWarning)
-        return tf_keras.Sequential([tf_keras.Input([sizes[0]]), *layers])
+        return tf_keras.Sequential([tf_keras.Input([sizes[0]], **float32), *layers])
 
 
 def put_weights(network, weights, biases, masks):
@@ -173,8 +185,10 @@ def put_weights(network, weights, biases, masks):
 
 def mean_logits(network, images):
     """The network's logits ``[n, classes]`` with every weight at its mean: no noise."""
-    layers = network.layers
-    return logits([layer.mean_kernel for layer in layers], [layer.bias for layer in layers], images)
+    layers, images = network.layers, tf.convert_to_tensor(images)
+    if not images.dtype.is_floating:
+        raise ValueError(f"images are {images.dtype.name}; they must be float, 0 to 1")
+    return logits([n.mean_kernel for n in layers], [n.bias for n in layers], tf.cast(images, tf.float32))
 
 
 def logits(kernels, biases, images):

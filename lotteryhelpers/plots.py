@@ -40,8 +40,7 @@ def use_style():
     plt.rcParams.update({
         "figure.dpi": 110, "figure.constrained_layout.use": True, "axes.titlesize": "medium",
         "axes.spines.top": False, "axes.spines.right": False, "image.interpolation": "nearest",
-        "legend.handlelength": 3.2,  # a whole period of every dashed line
-    })  # fmt: skip
+        "legend.handlelength": 3.2})  # a whole period of every dashed line
 
 
 def line_of(name, *, marker=False):

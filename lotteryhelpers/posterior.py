@@ -53,14 +53,15 @@ class Posterior:
         """(inputs, hidden units ..., classes)."""
         return (self.means[0].shape[0], *(m.shape[1] for m in self.means))
 
-    def to_arrays(self):
-        """A flat dict of arrays, for an npz file."""
-        fields = dataclasses.asdict(self)
-        return {f"{name}_{i}": array for name, arrays in fields.items() for i, array in enumerate(arrays)}
+    def to_arrays(self, part=""):
+        """A flat dict of arrays, for an npz file; ``part`` is before their names."""
+        fields = dataclasses.asdict(self).items()
+        return {f"{part}{name}_{i}": array for name, arrays in fields for i, array in enumerate(arrays)}
 
     @classmethod
-    def from_arrays(cls, arrays):
+    def from_arrays(cls, arrays, part=""):
         """The inverse of :meth:`to_arrays`."""
+        arrays = {name.removeprefix(part): a for name, a in arrays.items() if name.startswith(part)}
         layers = range(sum(name.startswith("means_") for name in arrays))
         names = {f"{field.name}_{i}" for field in dataclasses.fields(cls) for i in layers}
         if not layers or names != set(arrays):
@@ -105,9 +106,9 @@ class BayesianRun(PickledByFields):
 
     def save(self, path):
         """Write one npz file, whole or not at all."""
-        parts = {"initial": self.initial, "final": self.final}
-        parts |= {f"at{i}": posterior for i, posterior in enumerate(self.snapshots.values())}
-        arrays = {f"{part}/{k}": a for part, p in parts.items() for k, a in p.to_arrays().items()}
+        arrays = self.initial.to_arrays("initial/") | self.final.to_arrays("final/")
+        for i, posterior in enumerate(self.snapshots.values()):
+            arrays |= posterior.to_arrays(f"at{i}/")
         arrays["epochs"] = np.array(list(self.snapshots), np.float64)
         text = json.dumps(self.history.to_dict("list"))  # JSON keeps every digit of a float
         write_atomically(path, arrays | {"history": np.array(text)})
@@ -117,14 +118,11 @@ class BayesianRun(PickledByFields):
         """Read what :meth:`save` wrote; a ValueError says what is wrong with another file."""
 
         def build(arrays):
-            def part(name):
-                mine = {k.split("/", 1)[1]: a for k, a in arrays.items() if k.startswith(f"{name}/")}
-                return Posterior.from_arrays(mine)
-
+            part = functools.partial(Posterior.from_arrays, arrays)
             epochs = [int(e) if e == int(e) else float(e) for e in arrays["epochs"]]
-            snapshots = {epoch: part(f"at{i}") for i, epoch in enumerate(epochs)}
+            snapshots = {epoch: part(f"at{i}/") for i, epoch in enumerate(epochs)}
             history = pd.DataFrame(json.loads(str(arrays["history"])))
-            return cls(part("initial"), part("final"), snapshots, history)
+            return cls(part("initial/"), part("final/"), snapshots, history)
 
         return read_npz(path, build)
 

@@ -64,9 +64,8 @@ def accuracy(weights, biases, split):
     return float(np.mean(np.argmax(logits(weights, biases, images), axis=1) == labels.numpy()))
 
 
-def train_ticket(
-    dataset, initial, masks, config, *, compact=False, frozen=None, snapshots=(), on_evaluation=None
-):  # fmt: skip
+def train_ticket(dataset, initial, masks, config, *, compact=False, frozen=None, snapshots=(),
+                 on_evaluation=None):  # fmt: skip
     """Train from ``initial``'s means and biases with the pruned weights held at zero: a :class:`TicketRun`.
 
     Runs with the same ``config`` see the same batches in the same order, whatever the mask. A ValueError
@@ -85,20 +84,15 @@ def train_ticket(
     """
     check_fits(initial, dataset)
     kept = check_masks(masks, initial.means, for_training=True)
-    if frozen is None:
-        at_rest = tuple(np.zeros_like(m) for m in initial.means)
-    elif compact:
+    if frozen is not None and compact:
         raise ValueError("compact=True drops the pruned weights, so they can't be frozen at other values")
-    else:
-        shapes = [m.shape for m in kept]
-        try:
-            at_rest = tuple(np.asarray(f, np.float32) for f in frozen)
-        except (TypeError, ValueError):
-            raise ValueError(f"frozen must hold an array of numbers a layer, of shapes {shapes}") from None
-        if [f.shape for f in at_rest] != shapes:
-            raise ValueError(f"frozen has shapes {[f.shape for f in at_rest]}; the weights have {shapes}")
-        if not all(np.isfinite(f).all() for f in at_rest):
-            raise ValueError("frozen holds values that are not finite")
+    at_rest, right = tuple(np.zeros_like(m) for m in initial.means), [m.shape for m in kept]
+    try:
+        at_rest = at_rest if frozen is None else tuple(np.array(f, np.float32) for f in frozen)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"frozen must hold an array of numbers a layer, {right}: {error}") from None
+    if [f.shape for f in at_rest] != right or not all(np.isfinite(f).all() for f in at_rest):
+        raise ValueError(f"frozen has shapes {[f.shape for f in at_rest]}; it must be finite, {right}")
 
     def whole(weights, biases):  # exact zeros, or the frozen values, whatever a compact network left there
         return point([np.where(m, w, f) for m, w, f in zip(kept, weights, at_rest, strict=True)], biases)
@@ -130,8 +124,7 @@ def train_ticket(
         history = train(
             trainer, dataset, config, on_evaluation=note_best,
             at_step=lambda step: taken.update({step: take()}), steps={*step_of.values()} - {0},
-            label="dense network" if masks is None else "masked network",
-        )  # fmt: skip
+            label="dense network" if masks is None else "masked network")  # fmt: skip
         final, test_accuracy = take(), float(trainer.evaluate(*dataset.test.tensors)[1])
         network.set_weights(best["weights"])
         test_accuracy_at_best = float(trainer.evaluate(*dataset.test.tensors)[1])

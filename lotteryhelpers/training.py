@@ -5,9 +5,9 @@ Adam run in one compiled loop. A trainer is made once for each architecture; ano
 numbers into the same variables, so another mask, start, seed or learning rate compiles nothing again.
 """
 
-import contextlib
 import dataclasses
 import functools
+import os
 import threading
 
 import numpy as np
@@ -83,11 +83,13 @@ class Trainer:
     def __init__(self, layer_class, sizes):
         """Build for ``layer_class`` (MaskedDense or Flipout) and ``sizes`` (inputs, hidden, classes)."""
         self.network = build_network(layer_class, sizes)
+        for layer in self.network.layers:
+            layer.guarded = False  # Adam alone moves these weights, and each step ends with the constraint
         self.variables = self.network.trainable_variables
         self.optimizer = tf_keras.optimizers.Adam()
         self.optimizer.build(self.variables)
         self.bayesian = hasattr(layer_class, "kl")
-        self.lock = threading.Lock()
+        self.lock, self.thread = threading.Lock(), None
         # partial: TensorFlow counts tracings by code and would take many networks for one traced many times
         self.run_steps = tf.function(functools.partial(self._run_steps), jit_compile=True, autograph=False)
         self.evaluate = tf.function(functools.partial(self._evaluate), jit_compile=True, autograph=False)
@@ -133,28 +135,24 @@ def _correct(logits, labels):
     return tf.equal(tf.argmax(logits, axis=1, output_type=tf.int32), labels)
 
 
-#: ``trainer_for(layer_class, sizes)``: the trainer of an architecture, made at its first use and kept.
-trainer_for = functools.lru_cache(maxsize=8)(Trainer)
+kept_trainer = functools.lru_cache(maxsize=8)(Trainer)
+_forked = []
+getattr(os, "register_at_fork", dict)(after_in_child=lambda: _forked.append(True))  # Windows has no forks
 
 
-@contextlib.contextmanager
-def _interrupted_is_interrupted():
-    """Interrupted while it traces, TensorFlow may raise any error, with that behind it."""
-    try:
-        yield
-    except Exception as error:
-        behind = [error]
-        while behind[-1].__context__:
-            behind.append(behind[-1].__context__)
-        if "KeyboardInterrupt" in repr(behind):
-            raise KeyboardInterrupt from None
-        raise
+def trainer_for(layer_class, sizes):
+    """The trainer of an architecture, made once and kept; in a callback of its own training, a new one. A
+    RuntimeError says that this process was forked from one with TensorFlow, whose threads it lacks."""
+    if _forked:
+        raise RuntimeError("this process was forked after TensorFlow had started, and would wait forever for "
+                           "its threads; use lh.sweep, or multiprocessing.get_context('spawn')")  # fmt: skip
+    trainer = kept_trainer(layer_class, sizes)
+    mine = trainer.lock.locked() and trainer.thread == threading.get_ident()
+    return Trainer(layer_class, sizes) if mine else trainer
 
 
-@_interrupted_is_interrupted()
-def train(
-    trainer, dataset, config, *, kl_weight=0.0, on_evaluation=None, at_step=None, steps=(), label="training"
-):  # fmt: skip
+def train(trainer, dataset, config, *, kl_weight=0.0, on_evaluation=None, at_step=None, steps=(),
+          label="training"):  # fmt: skip
     """Train a network whose start was put into ``trainer.network``; the caller holds ``trainer.lock``.
 
     Gives the history, a row an evaluation: step, epoch, loss, accuracy (both over the steps since the row
@@ -175,6 +173,7 @@ def train(
     last, every = an_epoch * config.epochs, config.evaluate_every or an_epoch
     stops = sorted({*range(every, last, every), *range(an_epoch, last, an_epoch), last, *steps})
     trainer.reset(config.learning_rate)
+    trainer.thread = threading.get_ident()
 
     blame = f"of {last}; learning_rate={config.learning_rate} may be too large, or the start"
     if trainer.bayesian:

@@ -13,6 +13,7 @@ import nbformat
 import pytest
 import yaml
 from common import ROOT, required
+from faults import FAULTS
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
@@ -144,6 +145,14 @@ def test_the_imports_have_few_levels_and_no_circle():
         order.done(*order.get_ready())
         levels += 1
     assert levels <= 10, levels
+
+
+def test_every_deliberate_fault_can_be_made():
+    """tests/faults.py, which is run by hand, changes texts that stand there."""
+    assert len(FAULTS) > 40
+    for name, (file, old, new, _) in FAULTS.items():
+        text = (HOME / file).read_text()
+        assert old in text and old != new, name
 
 
 def test_public_names():

@@ -13,7 +13,7 @@ import pytest
 from common import ROOT
 
 import lotteryhelpers as lh
-from lotteryhelpers.studies import STUDIES, __main__, curves, engine, frugal, when
+from lotteryhelpers.studies import STUDIES, __main__, curves, frugal, shared, when
 from lotteryhelpers.studies.shared import subset
 
 RESULTS = ROOT / "notebooks" / "results"
@@ -52,7 +52,7 @@ TINY = {
 def checkout(tmp_path, monkeypatch):
     """A folder that studies take for the checkout."""
     (tmp_path / "notebooks" / "results").mkdir(parents=True)
-    monkeypatch.setattr(engine, "__file__", str(tmp_path / "lotteryhelpers" / "studies" / "engine.py"))
+    monkeypatch.setattr(__main__, "__file__", str(tmp_path / "lotteryhelpers" / "studies" / "__main__.py"))
     return tmp_path
 
 
@@ -84,7 +84,7 @@ def test_tiny_rows_on_digits_have_the_stored_tables_columns(name, table, digits,
 @pytest.mark.parametrize(("name", "table"), TABLES, ids=[table for _, table in TABLES])
 def test_stored_tables_were_made_with_what_the_study_says_now(name, table):
     about = json.loads((RESULTS / f"{table}.json").read_text())
-    assert about["configuration"] == engine.plain(MODULES[name].STORED)
+    assert about["configuration"] == __main__.plain(MODULES[name].STORED)
     assert about["command"] == f"python -m lotteryhelpers.studies {name}"
     stored = pd.read_csv(RESULTS / f"{table}.csv", keep_default_na=False)
     assert len(stored) == about["rows"]
@@ -145,19 +145,19 @@ def test_a_call_is_made_once_a_changed_setting_too_and_a_damaged_file_again(digi
         yield {"seed": seed, "epochs": config.epochs}
 
     def rows(*settings):
-        return list(engine.gather(digits, [(call, *one) for one in settings]))
+        return list(shared.gather(digits, [(call, *one) for one in settings]))
 
     asked = [(1, LONG), (2, LONG), (1, SHORT), (1, LONG)]
     assert rows(*asked) == rows(*asked) == [{"seed": s, "epochs": c.epochs} for s, c in asked]
     assert made == [(1, 2), (2, 2), (1, 1)] and len(kept_files()) == 3
     other = lh.load_dataset("digits", num_train=100)
-    assert list(engine.gather(other, [(call, 1, LONG)])) == [{"seed": 1, "epochs": 2}] and len(kept_files()) == 4
+    assert list(shared.gather(other, [(call, 1, LONG)])) == [{"seed": 1, "epochs": 2}] and len(kept_files()) == 4
     damaged = kept_files()[0]
     damaged.write_text("[{")
     made.clear()
     for _ in range(2):
         rows(*asked)
-        list(engine.gather(other, [(call, 1, LONG)]))
+        list(shared.gather(other, [(call, 1, LONG)]))
     assert len(made) == 1 and json.loads(damaged.read_text()) and len(kept_files()) == 4
     assert capsys.readouterr().out.count(f"{damaged} is damaged") == 1
 
@@ -168,11 +168,11 @@ def test_another_text_of_the_study_makes_its_rows_again(digits, tmp_path, monkey
     (tmp_path / "a_study.py").write_text(text)
     study = importlib.import_module("a_study")
     monkeypatch.setitem(sys.modules, "a_study", study)  # and out of them at the end
-    assert list(engine.gather(digits, [(study.answer, 1)])) == [{"asked": 1, "answer": 41}]
+    assert list(shared.gather(digits, [(study.answer, 1)])) == [{"asked": 1, "answer": 41}]
     (tmp_path / "a_study.py").write_text(text.replace("41", "42") + "# so that its size is another too\n")
     study = importlib.reload(study)
     for _ in range(2):
-        assert list(engine.gather(digits, [(study.answer, 1)])) == [{"asked": 1, "answer": 42}]
+        assert list(shared.gather(digits, [(study.answer, 1)])) == [{"asked": 1, "answer": 42}]
     assert len(kept_files()) == 2
 
 
@@ -224,7 +224,7 @@ def test_the_command_lists_all_studies_and_refuses_an_unknown_one_by_name(capsys
 
 
 def test_without_a_checkout_the_command_says_so(tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(engine, "__file__", str(tmp_path / "lotteryhelpers" / "studies" / "engine.py"))
+    monkeypatch.setattr(__main__, "__file__", str(tmp_path / "lotteryhelpers" / "studies" / "__main__.py"))
     with pytest.raises(SystemExit, match="2"):
         __main__.main(["--list"])
     assert f"{tmp_path} is no checkout of the repository" in capsys.readouterr().err

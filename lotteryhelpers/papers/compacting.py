@@ -53,14 +53,15 @@ class Compact(PickledByFields):
             layers = build_network(tf_keras.layers.Dense, [len(k) for k in self.kept]).layers
             for layer, kernel, bias in zip(layers, self.weights, self.biases, strict=True):
                 layer.set_weights([kernel, bias])
-            ends = [tf_keras.Input([len(self.full[0][0])]), TakeInputs(self.kept[0])]
+            float32 = {"dtype": "float32"}
+            ends = [tf_keras.Input([len(self.full[0][0])], **float32), TakeInputs(self.kept[0], **float32)]
             return tf_keras.Sequential([*ends, *layers])
 
     def reduce(self, dataset):
         """The Dataset with only the inputs that are still there."""
         splits = {name: getattr(dataset, name) for name in ("train", "validation", "test")}
         fewer = {n: Split(np.take(s.images, self.kept[0], axis=1), s.labels) for n, s in splits.items()}
-        return dataclasses.replace(dataset, **fewer)
+        return dataclasses.replace(dataset, image_shape=self.kept[0].shape, **fewer)
 
     def restore(self, weights=None, biases=None):
         """Full-size weights and biases, what is not connected as it was; None takes this network's own.
@@ -91,8 +92,8 @@ def compact(weights, biases, masks, *, for_training=False):
         masks: True = kept; None keeps all.
         for_training: keep the constants, so that the small network takes the masked one's steps.
     """
-    weights = [np.asarray(w, np.float32) for w in weights]
-    biases, shapes = [np.array(b, np.float32) for b in biases], [w.shape for w in weights]
+    weights, biases = ([np.array(a, np.float32) for a in arrays] for arrays in (weights, biases))
+    shapes = [w.shape for w in weights]
     if not all(len(s) == 2 for s in shapes) or any(a[1] != b[0] for a, b in pairwise(shapes)):
         raise ValueError(f"weights have shapes {shapes}: a layer's units must be the next one's inputs")
     if [b.shape for b in biases] != [s[1:] for s in shapes]:

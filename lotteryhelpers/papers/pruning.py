@@ -34,21 +34,19 @@ class PruningRound:
 
 def iterative_magnitude_pruning(
     dataset, initial, config, *, rounds=18, rate=0.2, criterion="magnitude", bayesian=None, rewind_step=0,
-    masks=None, compact=False, on_round=None,
-):  # fmt: skip
-    """Train, prune, rewind, repeat (Frankle & Carbin 2019, section 2 and appendix B, strategy 1).
+    masks=None, compact=False, on_round=None):  # fmt: skip
+    """Train, :func:`prune`, rewind, repeat (Frankle & Carbin 2019, section 2 and appendix B, strategy 1).
 
-    Each time :func:`prune` removes a part. ``rounds=1`` and ``rate=1 - density`` is one-shot pruning. Gives a
-    list of ``rounds + 1`` :class:`PruningRound`, the first with the network that was given. A ValueError
-    names a bad argument, or a layer that would be empty.
+    ``rounds=1`` and ``rate=1 - density`` is one-shot pruning. Gives a list of ``rounds + 1``
+    :class:`PruningRound`. A ValueError names a bad argument, or a layer that would be empty.
 
     Args:
         dataset, initial, config, compact: as for :func:`train_ticket`; every ticket is trained in full.
         rounds: how often to prune; there is one training more than that.
         rate: the fraction of a hidden layer's remaining weights that goes each time, above 0 and below 1.
         criterion: a name in ``CRITERIA``. It scores the trained ticket, or the Bayesian network.
-        bayesian: a ``TrainConfig``: in each round, train the masked Bayesian network from the start and score
-            that. None scores the ticket; then the criterion must do without deviations.
+        bayesian: a ``TrainConfig``: in each round, train the masked Bayesian network too and score that. None
+            scores the ticket; then the criterion must do without deviations.
         rewind_step: rewind to the weights after this many steps of the first training, of the Bayesian
             network where there is one (late rewinding: Frankle et al. 2019, arXiv:1903.01611). 0: the start.
         masks: what an earlier call has left, to go on from; None begins with the whole network. After late

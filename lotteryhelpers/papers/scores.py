@@ -5,34 +5,27 @@ import functools
 import numpy as np
 import tensorflow as tf
 
-from lotteryhelpers.criteria import CRITERIA, criterion, each, need, stddevs
+from lotteryhelpers.criteria import CRITERIA, criterion, each, formula, need, stddevs
 from lotteryhelpers.networks import logits
 
-
-def _formula(name, says, score):
-    score.__name__, score.__doc__ = name, says
-    criterion(score)
-
-
-_formula("movement", '|mu_final - mu_initial| ("movement" in Zhou et al. 2019).',
-         lambda run, **_: each(lambda f, i: abs(f - i), run.final.means, run.initial.means))
-_formula("magnitude_increase", "|mu_final| - |mu_initial|: what moved away from zero (Zhou et al. 2019).",
-         lambda run, **_: each(lambda f, i: abs(f) - abs(i), run.final.means, run.initial.means))
-_formula("large_init", "|mu| of the start: large weights before any training (Zhou et al. 2019).",
-         lambda run, **_: each(abs, run.initial.means))
-_formula("small_final", "Control: -|mu|, the magnitude's order turned round (Zhou et al. 2019).",
-         lambda run, **_: each(lambda m: -abs(m), run.final.means))
-_formula("untrained", "Control: -sigma^2 of the posterior before the first step.",
-         lambda run, **_: each(lambda s: -(s**2), stddevs(run.initial)))
-_formula("rms", "sqrt(mu^2 + sigma^2), a weight's root mean square under the posterior (Kuhn et al. 2026).",
-         lambda run, **_: each(np.hypot, run.final.means, stddevs(run.final)))
-_formula("log_alpha", "-log(sigma^2 / mu^2): a low dropout rate = keep (Molchanov et al. 2017). As snr.",
-         lambda run, **_: each(lambda m, s: 2 * np.log(abs(m)) - 2 * np.log(s), run.final.means,
-                               stddevs(run.final)))
-_formula("kl", "KL(N(mu, sigma^2) || N(0, prior_stddev^2)) of a weight, in nats: what the data changed.",
-         lambda run, *, prior_stddev=1.0, **_: each(
-             lambda m, s: np.log(prior_stddev / s) + (s**2 + m**2) / (2 * prior_stddev**2) - 0.5,
-             run.final.means, stddevs(run.final)))  # fmt: skip
+formula("movement", '|mu_final - mu_initial| ("movement" in Zhou et al. 2019).',
+        lambda run, **_: each(lambda f, i: abs(f - i), run.final.means, run.initial.means))
+formula("magnitude_increase", "|mu_final| - |mu_initial|: what moved away from zero (Zhou et al. 2019).",
+        lambda run, **_: each(lambda f, i: abs(f) - abs(i), run.final.means, run.initial.means))
+formula("large_init", "|mu| of the start: large weights before any training (Zhou et al. 2019).",
+        lambda run, **_: each(abs, run.initial.means))
+formula("small_final", "Control: -|mu|, the magnitude's order turned round (Zhou et al. 2019).",
+        lambda run, **_: each(lambda m: -abs(m), run.final.means))
+formula("untrained", "Control: -sigma^2 of the posterior before the first step.",
+        lambda run, **_: each(lambda s: -(s**2), stddevs(run.initial)))
+formula("rms", "sqrt(mu^2 + sigma^2), a weight's root mean square under the posterior (Kuhn et al. 2026).",
+        lambda run, **_: each(np.hypot, run.final.means, stddevs(run.final)))
+formula("log_alpha", "-log(sigma^2 / mu^2): a low dropout rate = keep (Molchanov et al. 2017). As snr.",
+        lambda run, **_: each(lambda m, s: 2 * np.log(abs(m) / s), run.final.means, stddevs(run.final)))
+formula("kl", "KL(N(mu, sigma^2) || N(0, prior_stddev^2)) of a weight, in nats: what the data changed.",
+        lambda run, *, prior_stddev=1.0, **_: each(
+            lambda m, s: np.log(prior_stddev / s) + (s**2 + m**2) / (2 * prior_stddev**2) - 0.5,
+            run.final.means, stddevs(run.final)))  # fmt: skip
 
 
 @criterion
@@ -75,7 +68,7 @@ def _same_sign(run, *, name, **extras):
     finite = np.concatenate([s[np.isfinite(s)] for s in scores])
     reach = np.ptp(finite) + 1 if finite.size else 1.0  # one for all layers: they may be ranked together
     return tuple(each(lambda s, a, b: np.where(np.sign(a) == np.sign(b), s, s - reach),
-                      scores, run.initial.means, run.final.means))  # fmt: skip
+                     scores, run.initial.means, run.final.means))  # fmt: skip
 
 
 CRITERIA["large_final"] = CRITERIA["magnitude"]  # Zhou et al.'s name for it

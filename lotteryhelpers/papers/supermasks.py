@@ -88,7 +88,6 @@ def train_supermask(dataset, initial, config, *, rescale=False):
     A ValueError names a bad argument, a FloatingPointError the step at which the loss is not finite.
 
     Args:
-        dataset: a ``Dataset``.
         initial: the Posterior whose means and biases are the weights; ``restart(initial, None, "constant")``
             makes them signed constants.
         config: a ``TrainConfig``. Adam moves the logits, which start at 0; its rate wants to be some

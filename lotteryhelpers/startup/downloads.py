@@ -25,9 +25,7 @@ _FILES = {
         "train-images-idx3-ubyte.gz": "3aede38d61863908ad78613f6a32ed271626dd12800ba2636569512369268a84",
         "train-labels-idx1-ubyte.gz": "a04f17134ac03560a47e3764e11b92fc97de4d1bfaf8ba1a3aa29af54cc90845",
         "t10k-images-idx3-ubyte.gz": "346e55b948d973a97e58d2351dde16a484bd415d4595297633bb08f03db6a073",
-        "t10k-labels-idx1-ubyte.gz": "67da17c76eaffca5446c3361aaab5c3cd6d1c2608764d35dfb1850b086bf8dd5",
-    },
-}
+        "t10k-labels-idx1-ubyte.gz": "67da17c76eaffca5446c3361aaab5c3cd6d1c2608764d35dfb1850b086bf8dd5"}}
 _SHAPES = {"x_train": (60_000, 28, 28), "y_train": (60_000,), "x_test": (10_000, 28, 28), "y_test": (10_000,)}
 
 
@@ -71,8 +69,11 @@ def _keras_files(name):
     files, homes = _FILES[name], (os.path.expanduser("~/.keras"), _SECOND_HOME)
     folders = [pathlib.Path(home, "datasets", "fashion-mnist" * (name != "mnist")) for home in homes]
     for folder in folders:
-        if all(os.access(folder / f, os.R_OK) and pooch.file_hash(folder / f) == files[f] for f in files):
-            return [folder / f for f in files], "found in Keras' cache"
+        try:
+            if all(os.access(folder / f, os.R_OK) and pooch.file_hash(folder / f) == files[f] for f in files):
+                return [folder / f for f in files], "found in Keras' cache"
+        except OSError as error:  # a failing disk: nothing that a download would mend
+            raise OSError(f"{folder} has {name}, but it can't be read: {error}") from error
     folder = folders[not os.access(homes[0], os.W_OK)]
     dog = pooch.create(folder, _SERVER, registry=files, retry_if_failed=1)
     get = pooch.HTTPDownloader(progressbar=True, timeout=_STALL_SECONDS)

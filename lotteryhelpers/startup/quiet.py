@@ -1,7 +1,7 @@
 """Import TensorFlow without its start-up lines on standard error, and lose no real message.
 
-They come from C++, past ``sys.stderr`` and any log level: so file descriptor 2 itself is turned to a
-temporary file for as long as the imports take, whose text is shown if they fail.
+They come from C++, past ``sys.stderr`` and any log level: so file descriptor 2 itself is turned, while the
+imports last, to a process that shows what came if they fail, or if TensorFlow ends this process.
 """
 
 import contextlib
@@ -9,27 +9,34 @@ import functools
 import gc
 import multiprocessing
 import os
+import subprocess
 import sys
-import tempfile
+
+_HOLD = """import os
+held = b""
+while not held.endswith(b"\\0") and (more := os.read(0, 65536)):
+    held += more
+held.endswith(b"\\0") or os.write(2, held)"""
 
 
 @contextlib.contextmanager
 def quiet_stderr():
-    """Hold back what is written to file descriptor 2; show it if the block raises."""
-    sys.stderr.flush()
-    kept = os.dup(2)
-    with tempfile.TemporaryFile() as held:
-        os.dup2(held.fileno(), 2)
-        try:
-            yield
-        except BaseException:
-            os.dup2(kept, 2)
-            held.seek(0)
-            sys.stderr.write(held.read().decode(errors="replace"))
-            raise
-        finally:
-            os.dup2(kept, 2)
-            os.close(kept)
+    """Hold back what is written to file descriptor 2; show it if the block raises or ends the process."""
+    try:
+        kept, hold = os.dup(2), [sys.executable, "-IS", "-c", _HOLD]
+        holder = subprocess.Popen(hold, stdin=subprocess.PIPE, start_new_session=True)  # Ctrl-C passes it by
+    except (OSError, TypeError):  # no standard error, as under pythonw, or no Python that could be started
+        yield
+        return
+    print(end="", file=sys.stderr, flush=True)
+    os.dup2(holder.stdin.fileno(), 2)
+    try:
+        yield
+        os.write(2, b"\0")  # all went well
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        holder.communicate()
 
 
 @functools.cache

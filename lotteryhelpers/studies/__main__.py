@@ -6,17 +6,20 @@ python -m lotteryhelpers.studies when frugal      (without names: all, some hour
 
 import argparse
 import contextlib
-import importlib
+import importlib.metadata
 import inspect
 import json
 import os
+import pathlib
+import platform
 import time
 
+import pandas as pd
 from tqdm import tqdm
 
 import lotteryhelpers as lh
+from lotteryhelpers.storage import replacing, write_json
 from lotteryhelpers.studies import STUDIES
-from lotteryhelpers.studies.engine import plain, results_folder, write
 from lotteryhelpers.sweeps.cluster import connected
 
 
@@ -45,6 +48,40 @@ def run(study, dataset, client):
             began, made = time.time(), study.rows(dataset, **study.STORED, **options)
             about = write(study, table, [*tqdm(made, desc=table, unit="row")], dataset, began, cores)
             print(f"{table}.csv: {about['rows']} rows, {about['minutes']} minutes")
+
+
+def results_folder():
+    """``notebooks/results`` of this checkout; a FileNotFoundError where there is only the package."""
+    home = pathlib.Path(__file__).parents[2]
+    if not (home / "notebooks").is_dir():
+        raise FileNotFoundError(f"{home} is no checkout of the repository, and studies are written into its "
+                                "notebooks/results; clone it and install that, pip install -e")  # fmt: skip
+    return home / "notebooks" / "results"
+
+
+def plain(sizes):
+    """A study's sizes as JSON holds them: configurations as dicts, ranges as lists, keys as text."""
+    return json.loads(json.dumps(sizes, default=lambda v: [*v] if isinstance(v, range) else vars(v)))
+
+
+def write(study, table, rows, dataset, began, cores):
+    """Write a table of a study's module as CSV and, as JSON, how it was made and what it cost.
+
+    The longest row has all columns. ``began`` is a ``time.time()``; of a study that was interrupted,
+    ``minutes`` are the last call's, and ``core_minutes`` at least what its rows say that they took.
+    """
+    frame = pd.DataFrame(rows, columns=list(max(rows, key=len))).sort_values(study.TABLES[table].split())
+    minutes, told = (time.time() - began) / 60, float(frame.get("seconds", pd.Series(0)).sum()) / 60
+    packages = "lotteryhelpers", "tensorflow", "tf-keras", "tensorflow-probability", "numpy"
+    about = {"command": f"python -m lotteryhelpers.studies {study.__name__.rpartition('.')[2]}",
+        "rows": len(frame), "minutes": round(minutes, 1), "cores": cores,
+        "core_minutes": round(max(minutes * cores, told), 1), "python": platform.python_version(),
+        "versions": {package: importlib.metadata.version(package) for package in packages},
+        "dataset": dataset.name, "data": dataset.fingerprint, "configuration": plain(study.STORED)}
+    with replacing(results_folder() / f"{table}.csv") as part:
+        frame.to_csv(part, index=False, float_format="%.6g")
+    write_json(about, results_folder() / f"{table}.json", indent=1)
+    return about
 
 
 def main(arguments=None):

@@ -10,7 +10,7 @@ import time
 import lotteryhelpers as lh
 from lotteryhelpers.studies import frontier
 from lotteryhelpers.studies.shared import start_of
-from lotteryhelpers.training import trainer_for
+from lotteryhelpers.training import kept_trainer
 
 TABLES = {"08_costs": "finder shape turn"}
 STORED = {
@@ -41,6 +41,6 @@ def rows(dataset, seeds, turns, epochs, batch, recipes):
             row = {"finder": str(finder), "shape": shape, "turn": turn}
             for prefix, recipe in (("dense_", ("dense", "whole")), ("", (finder, shape))):
                 if turn == "cold":
-                    trainer_for.cache_clear()
+                    kept_trainer.cache_clear()
                 row[f"{prefix}finding"], row[f"{prefix}training"] = spent(*recipe)
             yield row

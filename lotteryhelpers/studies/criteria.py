@@ -16,8 +16,7 @@ CRITERIA = {  # by scope
               "random_live", "inverted", "untrained"),
     "global": ("variance", "snr", "magnitude", "shuffled"),  # shuffled: chance with variance's budget
     "variance": ("snr", "magnitude"),
-    "uniform": ("variance",),
-}  # fmt: skip
+    "uniform": ("variance",)}  # fmt: skip
 CURVES = ("dense", "variance", "snr", "magnitude", "random", "inverted")
 
 
@@ -31,7 +30,7 @@ def rows(dataset, seeds, named_seeds, densities, bayesian=None, ticket=None, tab
     if table == "05_curves":
         specs = [s for s in specs if s.seed in seeds and s.scope == "layer" and s.criterion in CURVES
                  and s.density in (1.0, 0.5, 0.2, 0.05)]  # fmt: skip
-    for row in swept(dataset, dict.fromkeys(specs), bayesian, ticket, client):
+    for row in swept(dataset, dict.fromkeys(specs), bayesian, ticket, client, curves=True):
         curve = row.pop("curve")
         if table == "05_criteria":
             yield row

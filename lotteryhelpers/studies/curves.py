@@ -11,8 +11,7 @@ sample is worse, more so with 1,024; local and Flipout differ by less than 0.005
 
 import lotteryhelpers as lh
 from lotteryhelpers.networks import ESTIMATORS
-from lotteryhelpers.studies.engine import gather
-from lotteryhelpers.studies.shared import start_of
+from lotteryhelpers.studies.shared import gather, start_of
 
 TABLES = {"09_curves": "batch estimator seed step"}
 STORED = {"seeds": range(300, 305), "epochs": 15, "rates": {128: 1.2e-3, 1_024: 4.8e-3}}

@@ -33,8 +33,7 @@ import re
 import numpy as np
 
 import lotteryhelpers as lh
-from lotteryhelpers.studies.engine import gather
-from lotteryhelpers.studies.shared import start_of, subset
+from lotteryhelpers.studies.shared import gather, start_of, subset
 
 TABLES = dict.fromkeys(("08_pilot", "08_frontier"), "finder shape rate seed epochs")
 SHORT, LARGE, WHOLE = ("flipout", 3_000, 3, 128), ("local", 51_200, 1, 512), ("flipout", 55_000, 1, 128)
@@ -58,16 +57,13 @@ STORED = {
         (WHOLE, f"500-300-100, {SPARSE}", 1.2e-3), ("none", f"500-300-100, {SPARSE}", 2.4e-3),
         (("dense", 55_000, 3, 128), f"500-300-100, {SPARSE}", 1.2e-3), ("snip", SPARSE, 2.4e-3),
         ("IMP, 7 x 1 epochs", "21% of the weights", 1.2e-3), ("supermask, 3 epochs", "learned", 0.1),
-        ("supermask, 12 epochs", "learned", 0.1),
-    ),
+        ("supermask, 12 epochs", "learned", 0.1)),  # fmt: skip
 }  # fmt: skip
 LIVE = {
-    "pilot_seeds": (400,), "seeds": range(410, 413), "batch": 64, "budgets": (2, 5, 10, 20, 40),
-    "dense_rates": (3e-3,), "rates": (3e-3,), "finders": (("flipout", 300, 10, 60),),
-    "shapes": ("40-100-50",),
+    "pilot_seeds": (400,), "seeds": range(410, 413), "budgets": (2, 5, 10, 20, 40), "shapes": ("40-100-50",),
+    "batch": 64, "dense_rates": (3e-3,), "rates": (3e-3,), "finders": (("flipout", 300, 10, 60),),
     "tickets": ((("flipout", 300, 10, 60), "40-100-50", 3e-3), (("dense", 300, 30, 60), "40-100-50", 3e-3),
-                ("none", "40-100-50", 3e-3), ("snip", SPARSE, 3e-3)),
-}  # fmt: skip
+                ("none", "40-100-50", 3e-3), ("snip", SPARSE, 3e-3))}  # fmt: skip
 
 
 def rows(dataset, pilot_seeds, seeds, batch, budgets, dense_rates, rates, finders, shapes, tickets,
@@ -99,11 +95,9 @@ def found(dataset, seed, finder, shape, batch):
         config = lh.TrainConfig(int(finder.split()[1]), batch, 0.1, seed)
         run = lh.train_supermask(dataset, start, config, rescale=True)
         cost = config.epochs * an_epoch * whole
-        return {
-            "epochs": 0, "steps": 0, "finding": cost, "weights": int(sum(m.sum() for m in run.masks)),
+        return {"epochs": 0, "steps": 0, "finding": cost, "weights": int(sum(m.sum() for m in run.masks)),
             "products": cost, "products_kept": cost, "test_accuracy": run.test_accuracy,
-            "validation_accuracy": float(run.history.validation_accuracy.iloc[-1]),
-        }, cost  # fmt: skip
+            "validation_accuracy": float(run.history.validation_accuracy.iloc[-1])}, cost  # fmt: skip
     if shape == "21% of the weights":
         config = lh.TrainConfig(int(finder.split()[3]), batch, seed=seed)
         rounds = lh.iterative_magnitude_pruning(dataset, start, config, rounds=6)
@@ -156,8 +150,7 @@ def training(dataset, seed, finder, shape, rate, batch, budgets):
         steps, right = round(epoch * an_epoch), {}
         for split in ("validation", "test"):
             right[f"{split}_accuracy"] = lh.accuracy(there.means, there.biases, getattr(dataset, split))
-        yield named | {
-            "epochs": epoch, "steps": steps, "finding": finding, "inputs": sizes[0], "units_1": sizes[1],
-            "units_2": sizes[2], "weights": sum(left), "products": finding + steps * batch * products(whole),
-            "products_kept": finding + steps * batch * products(left),
-        } | right  # fmt: skip
+        yield named | {"epochs": epoch, "steps": steps, "finding": finding, "inputs": sizes[0],
+            "units_1": sizes[1], "units_2": sizes[2], "weights": sum(left),
+            "products": finding + steps * batch * products(whole),
+            "products_kept": finding + steps * batch * products(left)} | right  # fmt: skip

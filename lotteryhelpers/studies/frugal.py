@@ -22,8 +22,7 @@ import itertools
 import math
 
 import lotteryhelpers as lh
-from lotteryhelpers.studies.engine import gather
-from lotteryhelpers.studies.shared import at, controls, start_of, subset, ticket, trained, unspread
+from lotteryhelpers.studies.shared import at, controls, gather, start_of, subset, ticket, trained, unspread
 
 TABLES = {"08_data": "source criterion density budget images seed"}
 STORED = {"seeds": range(300, 305), "images": (100, 300, 1_000, 3_000, 10_000, 55_000),

@@ -20,8 +20,7 @@ import tensorflow as tf
 import lotteryhelpers as lh
 from lotteryhelpers.networks import ESTIMATORS, build_network
 from lotteryhelpers.posterior import put_posterior
-from lotteryhelpers.studies.engine import gather
-from lotteryhelpers.studies.shared import start_of
+from lotteryhelpers.studies.shared import gather, start_of
 
 TABLES = {"09_gradients": "state estimator batch seed"}
 STORED = {"seeds": range(300, 305), "bayesian": lh.TrainConfig(15),

@@ -20,16 +20,14 @@ import itertools
 import numpy as np
 
 import lotteryhelpers as lh
-from lotteryhelpers.studies.engine import gather
-from lotteryhelpers.studies.shared import start_of, ticket, trained
+from lotteryhelpers.studies.shared import gather, start_of, ticket, trained
 
 TABLES = {"07_untrained": "source criterion seed density",
           "07_tickets": "source criterion pruned action seed density keep_sign"}  # fmt: skip
 STORED = {
     "seeds": range(200, 205), "densities": (0.5, 0.2, 0.1, 0.05), "action_densities": (0.2, 0.05),
     "frozen_densities": (0.5, 0.2, 0.05), "grid": tuple(0.8**k for k in range(1, 19)),
-    "lengths": (lh.TrainConfig(15), lh.TrainConfig(55, 60)), "ticket": lh.TrainConfig(10),
-}  # fmt: skip
+    "lengths": (lh.TrainConfig(15), lh.TrainConfig(55, 60)), "ticket": lh.TrainConfig(10)}  # fmt: skip
 LIVE = {"seeds": range(200, 203), "densities": (0.5, 0.2, 0.1, 0.05), "action_densities": (0.05,),
         "frozen_densities": (0.5, 0.05), "grid": (0.64, 0.4, 0.2, 0.1)}  # fmt: skip
 CRITERIA = {

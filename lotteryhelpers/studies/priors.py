@@ -11,11 +11,9 @@ CRITERIA = ("variance", "snr", "magnitude", "dense_magnitude", "random")
 
 
 def rows(dataset, seeds, densities, priors, kl_weights, bayesian=None, ticket=None, client=None):
-    """Yield a row a run."""
+    """The rows, one a run."""
     specs = lh.specs_of(seeds, ("dense",), (1.0,), initializer="glorot")
     specs += lh.specs_of(seeds, CRITERIA, densities, initializer="glorot")
     for prior, weight in ((p, w) for p in priors for w in kl_weights if (p, w) != (1.0, 1.0)):
         specs += lh.specs_of(seeds, CRITERIA[:2], densities, prior_stddev=prior, kl_weight=weight)
-    for row in swept(dataset, specs, bayesian, ticket, client):
-        del row["curve"]
-        yield row
+    return swept(dataset, specs, bayesian, ticket, client)

@@ -34,8 +34,7 @@ import time
 import numpy as np
 
 import lotteryhelpers as lh
-from lotteryhelpers.studies.engine import gather, kept
-from lotteryhelpers.studies.shared import start_of, trained, unspread
+from lotteryhelpers.studies.shared import gather, kept, start_of, trained, unspread
 
 LEVELS = (3, 7, 9, 15, 18)  # the rounds of the controls: 51.3, 21.1, 13.5, 3.6 and 1.9% are left
 #: kind: what scores it (a posterior, or a dense network of one of the lengths), and the criterion
@@ -51,8 +50,7 @@ STORED = {
     "seeds": range(200, 205), "kinds": (*KINDS, *NAMED), "clocks": ("last", "test", "first"),
     "lengths": {
         "ticket": lh.TrainConfig(55, **_LIKE_THE_PAPER), "clock": lh.TrainConfig(22, **_LIKE_THE_PAPER),
-        "bayesian": lh.TrainConfig(15), "at_its_cost": lh.TrainConfig(48),
-    },
+        "bayesian": lh.TrainConfig(15), "at_its_cost": lh.TrainConfig(48)},  # fmt: skip
 }  # fmt: skip
 LIVE = {"seeds": range(200, 203), "kinds": tuple(KINDS), "clocks": (),
         "lengths": {"ticket": lh.TrainConfig(30, 60, evaluate_every=20),
@@ -94,8 +92,7 @@ def train(dataset, seed, config, masks, goal=None, initial=None, order=0):
         "test_accuracy_at_best": ticket.test_accuracy_at_best, "test_accuracy": ticket.test_accuracy,
         "validation_loss": float(curve.min()),
         "reaches_dense_loss": int(reached[0]) if len(reached) else None,
-        "steps": int(curve.index[-1]), "seconds": time.time() - began,
-    }  # fmt: skip
+        "steps": int(curve.index[-1]), "seconds": time.time() - began}  # fmt: skip
 
 
 def dense_loss(dataset, seed, config):

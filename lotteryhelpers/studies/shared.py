@@ -1,13 +1,73 @@
-"""What several studies do alike: starts, trainings that masks come from, subsets, tickets and controls."""
+"""What studies do alike: rows, made here or on a cluster and kept; starts, subsets, tickets, controls."""
 
 import dataclasses
+import functools
+import inspect
+import sys
 import time
 
 import numpy as np
 
 import lotteryhelpers as lh
-from lotteryhelpers.studies.engine import kept
+from lotteryhelpers import storage
+from lotteryhelpers.sweeps.cluster import on_one_thread
 from lotteryhelpers.sweeps.sweeping import sweep_rows
+
+
+def gather(dataset, calls, client=None):
+    """Yield the rows of many calls, as they come; those of a call that ended before are read, not made.
+
+    A call is ``(function, *arguments)``, and ``function(dataset, *arguments)`` yields rows, dicts that share
+    what it trains. On a ``distributed.Client`` a call is a task, tried again where it fails; without one the
+    rows are made here, one by one, when they are asked for.
+    """
+    if client is None:
+        for call in calls:
+            yield from _resumed(dataset, *call)
+        return
+    from distributed import as_completed  # here: it takes a second
+
+    there = client.scatter(dataset, broadcast=True, hash=False)
+    tasks = [client.submit(on_one_thread, _all, there, *call, pure=False, retries=2) for call in calls]
+    try:
+        for task in as_completed(tasks, loop=client.loop):
+            yield from task.result()
+    finally:  # where the caller stops, nothing trains on unseen
+        client.cancel(tasks)
+
+
+def _all(*call):
+    return list(_resumed(*call))
+
+
+def _resumed(dataset, function, *arguments):
+    path = _path(dataset, function, [function.__name__, arguments])
+    if (rows := storage.kept(storage.read_json, path)) is None:
+        rows = []
+        for row in function(dataset, *arguments):
+            rows.append(row)
+            yield row
+        storage.keep_if_possible(functools.partial(storage.write_json, rows), path)
+    else:
+        yield from rows
+
+
+def kept(dataset, key, make):
+    """``make()``, what JSON can hold but not None, or what it gave before: an interrupted call goes on.
+
+    ``key`` is what the result depends on beside the contents of the dataset and the texts of the package, of
+    ``shared.py`` and of the study that ``make`` is a function of.
+    """
+    path = _path(dataset, make, key)
+    if (value := storage.kept(storage.read_json, path)) is None:
+        storage.keep_if_possible(functools.partial(storage.write_json, value := make()), path)
+    return value
+
+
+def _path(dataset, function, key):
+    texts = [inspect.getsource(sys.modules[name]) for name in (function.__module__, __name__)]
+    name = storage.key_of(key=key, data=dataset.fingerprint, texts=texts)
+    return storage.cache_folder() / "studies" / f"{name}.json"
 
 
 def start_of(dataset, seed, initializer="glorot"):
@@ -71,10 +131,10 @@ def controls(dataset, named, densities, config, **options):
         yield named | what | ticket(dataset, start, masks, config)
 
 
-def swept(dataset, specs, bayesian, ticket, client):
-    """Yield a sweep's rows, with the steps of a ticket's training; None is the notebooks' configuration."""
+def swept(dataset, specs, bayesian, ticket, client, curves=False):
+    """Yield a sweep's rows, with a ticket's steps, and its curve if asked; None is the notebooks' setting."""
     usual = lh.recipe(dataset)
     recipe = lh.Recipe(bayesian or usual.bayesian, ticket or usual.ticket, ())
     steps = recipe.ticket.epochs * (len(dataset.train.labels) // recipe.ticket.batch_size)
     for row in sweep_rows(dataset, specs, recipe, client=client):
-        yield row | {"steps": steps}
+        yield {name: row[name] for name in row if curves or name != "curve"} | {"steps": steps}

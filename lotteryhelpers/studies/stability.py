@@ -10,8 +10,7 @@ import itertools
 import numpy as np
 
 import lotteryhelpers as lh
-from lotteryhelpers.studies.engine import gather
-from lotteryhelpers.studies.shared import start_of, trained
+from lotteryhelpers.studies.shared import gather, start_of, trained
 
 TABLES = {"05_stability": "between density a b run_a run_b"}
 STORED = {"seeds": range(100, 105), "densities": (0.5, 0.2, 0.05), "bayesian": lh.TrainConfig(15)}

@@ -10,8 +10,7 @@ import dataclasses
 import time
 
 import lotteryhelpers as lh
-from lotteryhelpers.studies.engine import gather
-from lotteryhelpers.studies.shared import start_of, ticket
+from lotteryhelpers.studies.shared import gather, start_of, ticket
 
 TABLES = {"07_supermasks": "weights rescale seed"}
 STORED = {"seeds": range(200, 205), "config": lh.TrainConfig(12, 128, 0.1), "ticket": lh.TrainConfig(10)}
@@ -39,5 +38,4 @@ def learned(dataset, seed, weights, rescale, config, ticket_config):
         "validation_accuracy": float(run.history.validation_accuracy.iloc[-1]),
         "test_accuracy": run.test_accuracy, "test_accuracy_sampled": run.test_accuracy_sampled,
         "ticket_test_accuracy_at_best": trained["test_accuracy_at_best"], "steps": trained["steps"],
-        "seconds": seconds,
-    }  # fmt: skip
+        "seconds": seconds}  # fmt: skip

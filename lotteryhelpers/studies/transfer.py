@@ -18,8 +18,7 @@ import itertools
 import numpy as np
 
 import lotteryhelpers as lh
-from lotteryhelpers.studies.engine import gather
-from lotteryhelpers.studies.shared import controls, start_of, ticket, trained
+from lotteryhelpers.studies.shared import controls, gather, start_of, ticket, trained
 
 TABLES = {"08_transfer": "trained_on source criterion density found_on seed"}
 STORED = {"seeds": range(300, 305), "pairs": (("0 to 4", "5 to 9"),), "densities": (0.2, 0.05),
@@ -63,10 +62,8 @@ def tickets(dataset, source, found_on, trained_on, densities, finding, config):
     start, run = start_of(new, config.seed), trained(old, start_of(old, config.seed), source, finding)
     for criterion, density in itertools.product(CRITERIA[source], densities):
         masks = lh.keep_fraction(lh.CRITERIA[criterion](run), density, output_density=1.0)
-        yield {
-            "seed": config.seed, "source": source, "found_on": found_on, "trained_on": trained_on,
-            "criterion": criterion, "density": density,
-        } | ticket(new, start, masks, config)  # fmt: skip
+        yield {"seed": config.seed, "source": source, "found_on": found_on, "trained_on": trained_on,
+            "criterion": criterion, "density": density} | ticket(new, start, masks, config)  # fmt: skip
 
 
 def chance(dataset, trained_on, densities, config):

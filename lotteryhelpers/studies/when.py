@@ -17,8 +17,7 @@ import numpy as np
 import scipy.stats
 
 import lotteryhelpers as lh
-from lotteryhelpers.studies.engine import gather
-from lotteryhelpers.studies.shared import at, controls, start_of, ticket, trained
+from lotteryhelpers.studies.shared import at, controls, gather, start_of, ticket, trained
 
 TABLES = {"08_when": "source criterion density epoch seed"}
 STORED = {"seeds": range(300, 305), "epochs": (0, 0.125, 0.25, 0.5, 1, 2, 3, 5, 10, 20, 40),

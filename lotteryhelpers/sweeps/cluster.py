@@ -23,6 +23,8 @@ def connected(client=None, workers=None):
     has another text of this package, or other versions.
     """
     if client is not None:
+        if client.asynchronous:
+            raise ValueError("client is asynchronous; give one made with asynchronous=False")
         client.wait_for_workers(1)  # a queue may take its time
         yield _checked(client)
         return

@@ -13,16 +13,17 @@ import sys
 import types
 
 import cloudpickle
+import numpy as np
 import pandas as pd
 from tqdm.auto import tqdm
 
-from lotteryhelpers.bayesian import load_or_train_bayesian
+from lotteryhelpers.bayesian import as_tuple, load_or_train_bayesian
 from lotteryhelpers.criteria import CRITERIA
 from lotteryhelpers.papers.scores import OURS
 from lotteryhelpers.storage import cache_folder, keep_if_possible, kept, key_of, read_json, write_json
 from lotteryhelpers.sweeps.cluster import connected, on_one_thread
 from lotteryhelpers.sweeps.runs import ROW, Spec, make_dense, make_row
-from lotteryhelpers.training import Recipe, TrainConfig
+from lotteryhelpers.training import Recipe, TrainConfig, is_integer
 
 FIELDS = [field.name for field in dataclasses.fields(Spec)]
 COLUMNS = [*FIELDS, *ROW]
@@ -45,7 +46,7 @@ def sweep(dataset, specs, config, *, client=None, workers=None):
     ``connected_inputs`` and ``connected_units`` (hidden ones); ``seconds`` of the ticket's training;
     ``curve``, the validation accuracies; ``error``, which is "" for a run that ended well.
     """
-    specs, rows = [s if isinstance(s, Spec) else Spec(**s) for s in specs], {}
+    specs, rows = _specs(specs), {}
     with contextlib.closing(sweep_rows(dataset, specs, config, client=client, workers=workers)) as ended:
         for row in tqdm(ended, total=len(set(specs)), desc="runs", unit="run"):
             rows[Spec(*(row[name] for name in FIELDS))] = row
@@ -57,12 +58,12 @@ def sweep_rows(dataset, specs, config, *, client=None, workers=None):
 
     Whoever may not want all of them closes it (``contextlib.closing``), so that no worker stays.
     """
-    specs = [s if isinstance(s, Spec) else Spec(**s) for s in specs]
+    specs = _specs(specs)
     recipe = Recipe(config, config, ()) if isinstance(config, TrainConfig) else config
     if not isinstance(recipe, Recipe):
         raise ValueError(f"config is a {type(config).__name__}; it must be a Recipe or a TrainConfig")
-    if workers is not None and (client is not None or workers < 1):
-        raise ValueError(f"workers={workers!r} must be at least 1, and None where there is a client")
+    if workers is not None and (client is not None or not is_integer(workers, 1, np.inf)):
+        raise ValueError(f"workers={workers!r} must be an integer of at least 1, and None with a client")
     say, todo = functools.cache(print), {}  # the same thing once, however many runs it befalls
     codes = {name: _code(dataset, name) for name in {spec.criterion for spec in specs}}
     for spec in dict.fromkeys(specs):
@@ -97,6 +98,13 @@ def sweep_rows(dataset, specs, config, *, client=None, workers=None):
                 except Exception as error:  # not kept: the next call tries again
                     row = {"error": f"{type(error).__name__}: {error}"}
                 yield dict.fromkeys(COLUMNS, math.nan) | dataclasses.asdict(spec) | row
+
+
+def _specs(specs):
+    specs = as_tuple("specs", specs)
+    if not all(isinstance(s, Spec | dict) for s in specs):
+        raise ValueError(f"specs={specs!r} must be Specs, or dicts of their fields")
+    return [s if isinstance(s, Spec) else Spec(**s) for s in specs]
 
 
 def _ended(client, dataset, todo):
@@ -138,29 +146,50 @@ def _read(path):
 
 _ESSENCE = operator.attrgetter(
     "co_code", "co_consts", "co_argcount", "co_posonlyargcount", "co_kwonlyargcount", "co_flags", "co_names",
-    "co_varnames", "co_freevars", "co_cellvars",
-)  # fmt: skip
+    "co_varnames", "co_freevars", "co_cellvars")  # fmt: skip
+
+
+def _in_order(value):
+    """The value with all sets in it sorted: their order changes with every process."""
+    if isinstance(value, set | frozenset):
+        return sorted(map(repr, value))
+    if isinstance(value, types.CellType):
+        return _in_order(value.cell_contents)
+    if type(value) is dict:
+        return {key: _in_order(v) for key, v in value.items()}
+    return type(value)(map(_in_order, value)) if type(value) in (list, tuple) else value
 
 
 class _CodePickler(cloudpickle.Pickler):
-    """Leaves out where a function was written: another kernel, another line, the same criterion."""
+    """Leaves out where a function or a class was written, and in which kernel: the same criterion."""
 
     dispatch_table = cloudpickle.Pickler.dispatch_table.new_child(
-        {types.CodeType: lambda code: (tuple, (_ESSENCE(code),))}
-    )
+        {types.CodeType: lambda code: (tuple, (_in_order(_ESSENCE(code)),))})  # fmt: skip
+
+    def reducer_override(self, value):
+        if isinstance(value, type) and value.__module__ == "__main__":
+            parts = {k: v for k, v in vars(value).items() if callable(v) or not k.startswith("__")}
+            return tuple, (_in_order((value.__qualname__, value.__bases__, parts)),)
+        reduced = super().reducer_override(value)
+        return (*reduced[:2], *map(_in_order, reduced[2:])) if isinstance(reduced, tuple) else reduced
 
 
 def _code(dataset, criterion):
     """A hash of a reader's own criterion, its code and what it uses, because its name may stay; else None."""
-    function = CRITERIA.get(criterion)
+    function = inner = CRITERIA.get(criterion)
     if function is OURS.get(criterion):
         return None
-    module = sys.modules.get(getattr(function, "__module__", None))
+    while isinstance(inner, functools.partial):
+        inner = inner.func
+    inner = inner if hasattr(inner, "__globals__") else type(inner).__call__
+    module = sys.modules.get(inner.__module__)
     if module is not None and module.__name__.split(".")[0] not in ("__main__", "lotteryhelpers"):
         cloudpickle.register_pickle_by_value(module)  # workers get it as it is now, not as they imported it
     dataset.fingerprint  # noqa: B018 - a criterion may use the dataset, which this completes
     pickler = _CodePickler(pickled := io.BytesIO())
-    # else the path of its file would be in it
-    pickler.globals_ref[id(getattr(function, "__globals__", None))] = {"__name__": "a reader's"}
-    pickler.dump(function)
+    pickler.globals_ref[id(inner.__globals__)] = {"__name__": "a reader's"}  # not the path of its file
+    try:
+        pickler.dump(function)
+    except Exception as error:  # whatever a reader's object may raise
+        raise ValueError(f"criterion {criterion!r} can't be sent to a worker: {error}") from error
     return hashlib.sha256(pickled.getvalue()).hexdigest()

@@ -11,8 +11,6 @@ from lotteryhelpers.masks import variance_quantile
 from lotteryhelpers.plots import COLORS, plot_curves, show_mask, show_pixels
 from lotteryhelpers.tickets import train_ticket
 
-STYLE = "<style>.lh-counts td {padding: 0 1em 0 0; text-align: right; line-height: 1.4}</style>"
-
 
 def explore(dataset, run, config, *, threshold=None):
     """Show what a variance threshold keeps, and train the dense and the masked network at a button's push.
@@ -45,8 +43,7 @@ class _Explorer:
         full.align_self = "flex-start"  # else a picture is stretched to the page's width
         self.slider = ipywidgets.FloatLogSlider(
             value=threshold or variance_quantile(run.final, 0.5), base=10, min=ends[0], max=ends[1],
-            step=(ends[1] - ends[0]) / 200, description="threshold", readout_format=".4f", layout=wide,
-        )  # fmt: skip
+            step=(ends[1] - ends[0]) / 200, description="threshold", readout_format=".4f", layout=wide)
         self.counts, self.said = ipywidgets.HTML(), ipywidgets.HTML()
         self.picture, self.figure = (ipywidgets.Image(format="png", layout=full) for _ in "ab")
         self.button = ipywidgets.Button(description="train", button_style="primary", icon="play")
@@ -65,10 +62,8 @@ class _Explorer:
         rows = {f"layer {i}": m for i, m in enumerate(self.masks, start=1)}
         rows["all"] = np.concatenate([m.ravel() for m in self.masks])
         self.density = rows["all"].mean()
-        cells = "".join(
-            f"<tr><td>{name}</td><td>{m.sum():,}</td><td>of {m.size:,}</td><td>{m.mean():.2%}</td></tr>"
-            for name, m in rows.items())  # fmt: skip
-        self.counts.value = f"{STYLE}<table class='lh-counts'>{cells}</table>"
+        table = [[f"{m.sum():,}", f"of {m.size:,}", f"{m.mean():.2%}"] for m in rows.values()]
+        self.counts.value = pd.DataFrame(table, [*rows]).to_html(border=0, header=False)
         figure = Figure(figsize=(9.5, 2.9), layout="constrained")
         axes = figure.subplots(1, 1 + len(self.masks), width_ratios=[3, 3] + [1.6] * (len(self.masks) - 1))
         show_pixels(self.masks[0].mean(1), self.dataset.image_shape, ax=axes[0], vmin=0, vmax=1)

@@ -1,6 +1,7 @@
 """What the exercises' checks share: call a reader's function and say in a sentence what is wrong with it."""
 
 import copy
+import sys
 
 import numpy as np
 
@@ -104,10 +105,15 @@ def _judge(function, cases, complaints):
         for complaint in complaints([_call(function, c) for c in cases]):
             raise Wrong(complaint)  # one at a time
     except Wrong as wrong:
-        print(f"✗ {wrong}.")
-        return False
-    print(f"✓ {function.__name__} passes all that this check asks.")
-    return True
+        return _say(f"✗ {wrong}.")
+    plain = getattr(function, "func", function)  # a partial's
+    return not _say(f"✓ {getattr(plain, '__name__', type(plain).__name__)} passes all that this check asks.")
+
+
+def _say(line):
+    encoding = getattr(sys.stdout, "encoding", None) or "utf-8"  # a Windows console's may lack the marks
+    print(line.encode(encoding, "replace").decode(encoding))
+    return False
 
 
 def short(value):
