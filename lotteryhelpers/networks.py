@@ -58,7 +58,6 @@ class MaskedDense(tf_keras.layers.Dense):
 
 class FrozenDense(MaskedDense):
     """A masked layer whose pruned weights stay at what was put there (Zhou et al. 2019: mask-0 actions).
-
     ``frozen`` is zero where the mask keeps, so both terms are exact."""
 
     def build(self, input_shape):

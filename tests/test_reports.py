@@ -426,6 +426,32 @@ def test_a_criterion_that_can_not_be_sent_is_named(digits, monkeypatch):
         lh.sweep(digits, lh.specs_of([0], ["mine"], [0.3]), SHORT, workers=1)
 
 
+UNUSUAL = """
+import abc, functools, lotteryhelpers as lh
+from lotteryhelpers.sweeps.sweeping import _code
+class Base(abc.ABC):
+    __slots__ = ("power",)
+    def __init__(self, power):
+        self.power = power
+class Scorer(Base):
+    def __init__(self):
+        super().__init__(2)
+    def __call__(self, run, **_):
+        return [abs(m) ** self.power for m in run.final.means]
+@functools.lru_cache
+def cached(run, **_):
+    return [abs(m) for m in run.final.means]
+digits = lh.load_dataset("digits")
+for lh.CRITERIA["mine"] in (Scorer(), cached, Scorer().__call__):
+    print(_code(digits, "mine") == _code(digits, "mine"))
+"""
+
+
+def test_classes_of_any_kind_and_cached_functions_can_be_criteria():
+    done = python(UNUSUAL)
+    assert done.stdout.split() == ["True"] * 3, done.stderr
+
+
 HASHED = """
 import lotteryhelpers as lh
 from lotteryhelpers.sweeps.sweeping import _code

@@ -23,9 +23,8 @@ formula("rms", "sqrt(mu^2 + sigma^2), a weight's root mean square under the post
 formula("log_alpha", "-log(sigma^2 / mu^2): a low dropout rate = keep (Molchanov et al. 2017). As snr.",
         lambda run, **_: each(lambda m, s: 2 * np.log(abs(m) / s), run.final.means, stddevs(run.final)))
 formula("kl", "KL(N(mu, sigma^2) || N(0, prior_stddev^2)) of a weight, in nats: what the data changed.",
-        lambda run, *, prior_stddev=1.0, **_: each(
-            lambda m, s: np.log(prior_stddev / s) + (s**2 + m**2) / (2 * prior_stddev**2) - 0.5,
-            run.final.means, stddevs(run.final)))  # fmt: skip
+        lambda run, *, prior_stddev=1.0, **_: each(lambda m, s: np.log(prior_stddev / s)
+            + (s**2 + m**2) / (2 * prior_stddev**2) - 0.5, run.final.means, stddevs(run.final)))  # fmt: skip
 
 
 @criterion

@@ -144,9 +144,8 @@ def _read(path):
     return row
 
 
-_ESSENCE = operator.attrgetter(
-    "co_code", "co_consts", "co_argcount", "co_posonlyargcount", "co_kwonlyargcount", "co_flags", "co_names",
-    "co_varnames", "co_freevars", "co_cellvars")  # fmt: skip
+_ESSENCE = operator.attrgetter(*(f"co_{part}" for part in (
+    "code consts argcount posonlyargcount kwonlyargcount flags names varnames freevars cellvars".split())))
 
 
 def _in_order(value):
@@ -181,15 +180,18 @@ def _code(dataset, criterion):
         return None
     while isinstance(inner, functools.partial):
         inner = inner.func
-    inner = inner if hasattr(inner, "__globals__") else type(inner).__call__
-    module = sys.modules.get(inner.__module__)
+    inner = inner if hasattr(inner, "__globals__") else type(inner).__call__  # an object's
+    module = sys.modules.get(getattr(inner, "__module__", None))
     if module is not None and module.__name__.split(".")[0] not in ("__main__", "lotteryhelpers"):
         cloudpickle.register_pickle_by_value(module)  # workers get it as it is now, not as they imported it
     dataset.fingerprint  # noqa: B018 - a criterion may use the dataset, which this completes
     pickler = _CodePickler(pickled := io.BytesIO())
-    pickler.globals_ref[id(inner.__globals__)] = {"__name__": "a reader's"}  # not the path of its file
+    pickler.globals_ref[id(getattr(inner, "__globals__", None))] = {"__name__": "a reader's"}  # not its file
     try:
-        pickler.dump(function)
+        name = cloudpickle.dumps(function)
     except Exception as error:  # whatever a reader's object may raise
         raise ValueError(f"criterion {criterion!r} can't be sent to a worker: {error}") from error
-    return hashlib.sha256(pickled.getvalue()).hexdigest()
+    with contextlib.suppress(Exception):  # what has no such name is found again in this process alone
+        pickler.dump(function)
+        name = pickled.getvalue()
+    return hashlib.sha256(name).hexdigest()
