@@ -53,7 +53,7 @@ def variance_masks(posterior, threshold):
     if not isinstance(threshold, int | float | np.number) or not threshold >= 0:
         raise ValueError(f"threshold={threshold!r} must be a variance: a number of at least 0")
     variances = _variances_of_the_kept(posterior)
-    limit = np.float32(min(threshold, 3.4e38))  # as the variances are, whatever type the number has
+    limit = np.float32(min(np.asarray(threshold).item(), 3.4e38))  # as the variances are, whatever its type
     masks = tuple(v <= limit for v in variances)  # what is pruned stays so: it is infinite
     for layer, (mask, variance) in enumerate(zip(masks, variances, strict=True), start=1):
         if not mask.any():

@@ -4,6 +4,7 @@ Both are fully connected with ReLU between the layers. A pruned weight is zero, 
 ends by making it zero again, so neither momentum nor anything else moves the network through it.
 """
 
+import os
 import warnings
 
 import numpy as np
@@ -15,6 +16,8 @@ from lotteryhelpers import noise
 
 tfd = tfp.distributions
 EPSILON = 1.1920929e-07  # TFP adds the float32 epsilon to softplus, so that no scale is zero
+_forked = []
+getattr(os, "register_at_fork", dict)(after_in_child=lambda: _forked.append(True))  # Windows has no forks
 
 
 class MaskedDense(tf_keras.layers.Dense):
@@ -165,15 +168,36 @@ class Flipout(tfp.layers.DenseFlipout):
 ESTIMATORS = {"flipout": Flipout}
 
 
+class BayesianNetwork(tf_keras.Sequential):
+    """Keras would add the whole KL to the loss of each batch: not divided by the number of images."""
+
+    def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None):
+        """Of ``evaluate``: the loss that was compiled, without the KL."""
+        return self.compiled_loss(y, y_pred, sample_weight)
+
+    def make_train_function(self, force=False):
+        """Refuse ``fit`` and ``train_on_batch``."""
+        raise ValueError("fit would count the KL whole in each batch, not divided by the number of images; "
+                         "to train on: train_bayesian(dataset, config, initial=run.final)")  # fmt: skip
+
+
+def check_not_forked():
+    """Raise a RuntimeError in a process forked from one with TensorFlow, whose threads it lacks."""
+    if _forked:
+        raise RuntimeError("this process was forked after TensorFlow had started, and would wait forever for "
+                           "its threads; use lh.sweep, or multiprocessing.get_context('spawn')")  # fmt: skip
+
+
 @tf.autograph.experimental.do_not_convert  # nothing here needs it, and it takes a second
 def build_network(layer_class, sizes):
     """An untrained ``tf_keras.Sequential`` of ``layer_class`` layers, e.g. sizes (784, 300, 100, 10)."""
     activations = ["relu"] * (len(sizes) - 2) + ["linear"]
     float32 = {"dtype": "float32"}  # whatever policy or floatx a reader has set
     layers = [layer_class(n, activation=a, **float32) for n, a in zip(sizes[1:], activations, strict=True)]
+    network_class = BayesianNetwork if hasattr(layer_class, "kl") else tf_keras.Sequential
     with warnings.catch_warnings():  # TFP 0.25 makes its variables by a method that tf_keras calls deprecated
         warnings.filterwarnings("ignore", message=".*add_variable.* is deprecated", category=UserWarning)
-        return tf_keras.Sequential([tf_keras.Input([sizes[0]], **float32), *layers])
+        return network_class([tf_keras.Input([sizes[0]], **float32), *layers])
 
 
 def put_weights(network, weights, biases, masks):
@@ -192,6 +216,7 @@ def mean_logits(network, images):
 
 def logits(kernels, biases, images):
     """Logits ``[n, classes]`` of the network with these weights, ReLU between the layers."""
+    check_not_forked()
     *hidden_layers, last = zip(kernels, biases, strict=True)
     for kernel, bias in hidden_layers:
         images = tf.nn.relu(tf.matmul(images, kernel) + bias)

@@ -7,7 +7,6 @@ numbers into the same variables, so another mask, start, seed or learning rate c
 
 import dataclasses
 import functools
-import os
 import threading
 
 import numpy as np
@@ -16,7 +15,7 @@ import tensorflow as tf
 import tf_keras
 from tqdm.auto import tqdm
 
-from lotteryhelpers.networks import build_network, mean_logits
+from lotteryhelpers.networks import build_network, check_not_forked, mean_logits
 
 
 @dataclasses.dataclass(frozen=True)
@@ -136,16 +135,11 @@ def _correct(logits, labels):
 
 
 kept_trainer = functools.lru_cache(maxsize=8)(Trainer)
-_forked = []
-getattr(os, "register_at_fork", dict)(after_in_child=lambda: _forked.append(True))  # Windows has no forks
 
 
 def trainer_for(layer_class, sizes):
-    """The trainer of an architecture, made once and kept; in a callback of its own training, a new one. A
-    RuntimeError says that this process was forked from one with TensorFlow, whose threads it lacks."""
-    if _forked:
-        raise RuntimeError("this process was forked after TensorFlow had started, and would wait forever for "
-                           "its threads; use lh.sweep, or multiprocessing.get_context('spawn')")  # fmt: skip
+    """The trainer of an architecture, made once and kept; in a callback of its own training, a new one."""
+    check_not_forked()
     trainer = kept_trainer(layer_class, sizes)
     mine = trainer.lock.locked() and trainer.thread == threading.get_ident()
     return Trainer(layer_class, sizes) if mine else trainer

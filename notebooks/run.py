@@ -77,6 +77,7 @@ def execute(name, heartbeat=10):
     client = nbclient.NotebookClient(
         notebook,
         timeout=None,
+        kernel_name="python3",  # this environment's own, whatever the file was last opened with
         resources={"metadata": {"path": str(HERE)}},
         on_cell_start=note_cell,
         extra_arguments=["--IPKernelApp.log_level=ERROR"],  # nothing about transports in the terminal

@@ -87,3 +87,15 @@ def test_the_runner_writes_pages_and_the_closing_table(tmp_path, session_cache):
     assert (tmp_path / "dense_versus_masked.png").stat().st_size > 20_000
     table = done.stdout[done.stdout.index("dataset density") :]
     assert re.search(r"digits\s+50%\s+4\s+9\d\.\d\d%\s+9\d\.\d\d%", table)
+
+
+def test_the_runner_takes_this_environments_kernel_whatever_the_file_names(tmp_path):
+    """A file that was last opened with a kernel of somebody else's name."""
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell("import sys; sys.executable")])
+    notebook.metadata.kernelspec = {"name": "of-somebody", "display_name": "Of somebody", "language": "python"}
+    nbformat.write(notebook, tmp_path / "own.ipynb")
+    runner = tmp_path / "run.py"
+    runner.write_text((ROOT / "notebooks" / "run.py").read_text())
+    done = subprocess.run([sys.executable, runner, "own", "--out", tmp_path / "out"], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert sys.executable in str(nbformat.read(tmp_path / "out" / "own.ipynb", 4).cells[0].outputs)

@@ -4,6 +4,7 @@ out of order, swapped data, and configurations that nobody thought of. Each as a
 import asyncio
 import collections
 import contextlib
+import dataclasses
 import functools
 import hashlib
 import json
@@ -30,6 +31,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from jupyter_client.manager import KernelManager
 from test_data import whole_arrays
+from test_reports import BAD_SPLITS, GOOD_SPLITS
 
 import lotteryhelpers as lh
 from lotteryhelpers import storage
@@ -529,9 +531,11 @@ SENSIBLE = {
     "estimator": st.sampled_from(["flipout", "local", "shared"]),
     "snapshots": st.sampled_from([(), (0, 1), [0.5], (np.float32(0.25),)]),
     "criterion": st.sampled_from(["variance", "snr", "magnitude", "rms", "movement", "random"]),
-    "density": st.one_of(st.floats(0.1, 1), st.just(np.float32(0.5))),
+    "density": st.one_of(st.floats(0.1, 1), st.sampled_from([1, np.float16(0.5), np.float32(0.5), np.float64("0.25")])),
     "scope": st.sampled_from(["layer", "uniform", "global", "variance"]),
-    "threshold": st.one_of(st.none(), st.floats(0.01, 2)),  # in place of criterion, density and scope
+    # in place of criterion, density and scope
+    "threshold": st.one_of(st.none(), st.floats(0.01, 2), st.sampled_from([1, np.float16(0.1), np.float64("0.3"), np.int8(1)])),
+    "dataset": st.sampled_from([None, *GOOD_SPLITS]),
     "compact": st.sampled_from([False] * 11 + [True]),  # each new shape is compiled
 }
 NOT_A_NUMBER = [float("nan"), float("inf"), -float("inf"), "3", "", None, (), [], {}, 1j, b"1", np.nan, True, False]
@@ -544,6 +548,7 @@ INSANE |= dict.fromkeys(("initializer", "estimator", "criterion", "scope"), NOT_
 INSANE["epochs"] = [v for v in INSANE["epochs"] if v is not True] + [1.0, np.float64(2), 10**6 + 1, 10**12]
 INSANE["hidden"] = [*INSANE["hidden"], (0,), (-3, 5), (8.0,), ("8",), (True,), (8, None), (10**12,), (float("nan"),), "88"]
 INSANE["snapshots"] = [*INSANE["snapshots"], (-1,), (3,), (float("nan"),), "01", (None,), (True,), ([0],)]
+INSANE["dataset"] = list(BAD_SPLITS)
 del INSANE["compact"]
 
 
@@ -566,6 +571,11 @@ DIGITS = functools.cache(sklearn.datasets.load_digits)  # hundreds of times the 
 def train_both(c):
     """A Bayesian training and a ticket of it."""
     dataset = lh.load_dataset("digits", num_train=c["num_train"], num_validation=c["num_validation"])
+    if c["dataset"]:  # a reader's own, all splits of this kind
+        change = GOOD_SPLITS.get(c["dataset"]) or BAD_SPLITS[c["dataset"]][0]
+        splits = {name: getattr(dataset, name) for name in ("train", "validation", "test")}
+        splits = {name: type(s)(*change(s.images, s.labels)) for name, s in splits.items()}
+        dataset = dataclasses.replace(dataset, **splits)
     names = ("epochs", "batch_size", "learning_rate", "seed", "evaluate_every")
     config = lh.TrainConfig(**{name: c[name] for name in names})
     names = ("prior_stddev", "kl_weight", "initializer", "hidden", "estimator", "snapshots")
@@ -578,6 +588,11 @@ def train_both(c):
         masks = lh.variance_masks(run.final, c["threshold"])
     ticket = lh.train_ticket(dataset, run.initial, masks, config, compact=c["compact"])
     assert finite(ticket) and 0 <= ticket.test_accuracy <= 1 and 0 <= ticket.test_accuracy_at_best <= 1
+
+
+def named(error, names):
+    """Those of the arguments that the message names; a dataset's is the split and what of it."""
+    return [n for n in names if n in str(error) or (n == "dataset" and re.match(r"train[. ]", str(error)))]
 
 
 @st.composite
@@ -595,7 +610,7 @@ def test_each_insane_value_alone_is_refused_by_name_or_trains_to_finite_numbers(
     plain = {"epochs": 1, "batch_size": 32, "learning_rate": 1e-3, "seed": 0, "evaluate_every": None, "num_train": 64,
              "num_validation": 60, "hidden": (12,), "prior_stddev": 1, "kl_weight": 0.1, "initializer": "normal",
              "estimator": "flipout", "snapshots": (), "criterion": "snr", "density": 0.5, "scope": "layer",
-             "threshold": None, "compact": False}  # fmt: skip
+             "threshold": None, "dataset": None, "compact": False}  # fmt: skip
     outcomes = collections.Counter()
     for name, values in INSANE.items():
         for value in values:
@@ -604,7 +619,7 @@ def test_each_insane_value_alone_is_refused_by_name_or_trains_to_finite_numbers(
                 outcomes["trained"] += 1
             except (ValueError, FloatingPointError) as error:
                 # a bool is an int in Python: one training image is fewer than a batch
-                assert name in str(error) or value is True, f"{name}={value!r}: {error!r}"
+                assert named(error, [name]) or value is True, f"{name}={value!r}: {error!r}"
                 outcomes["refused"] += 1
     with capsys.disabled():
         print(f"\neach insane value alone: {dict(outcomes)}")
@@ -623,8 +638,7 @@ def test_200_configurations_train_to_finite_numbers_or_are_refused_by_name(monke
             train_both(configuration)
             outcomes["trained"] += 1
         except (ValueError, FloatingPointError) as error:
-            named = [name for name in SENSIBLE if name in str(error)]
-            assert named, f"{error!r} names no argument of {configuration}"
+            assert named(error, SENSIBLE), f"{error!r} names no argument of {configuration}"
             outcomes[f"{type(error).__name__}: {str(error).split('=')[0].split()[-1]}"] += 1
 
     try_it()

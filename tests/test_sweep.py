@@ -195,41 +195,34 @@ def test_a_dask_cluster_of_processes_gives_the_same_rows_though_a_worker_is_kill
     pd.testing.assert_frame_equal(made(here), made(there), check_exact=True)
 
 
-def test_a_readers_criterion_is_known_by_its_code_wherever_it_is_written(digits, tmp_path, monkeypatch):
-    from lotteryhelpers.sweeps.sweeping import _code
-
-    monkeypatch.setitem(lh.CRITERIA, "best", lh.CRITERIA["snr"])
-    alias = _code(digits, "best")
-    monkeypatch.setitem(lh.CRITERIA, "best", lh.CRITERIA["variance"])
-    assert None not in (alias, _code(digits, "best")) and alias != _code(digits, "best")
-    assert _code(digits, "snr") is None is _code(digits, "dense")
-    alike = []  # one bytecode, other arguments: it names them by place
-    for function in (
-        lambda run, dense, **_: abs(dense),
-        lambda run, rng, **_: abs(rng),
-        lambda run, *, rng, **_: abs(rng),
-    ):
-        monkeypatch.setitem(lh.CRITERIA, "best", function)
-        alike.append(_code(digits, "best"))
-    assert len(set(alike)) == 3
+def test_a_readers_criterion_is_known_by_what_it_keeps(digits, tmp_path, monkeypatch, cluster):
+    """Not by its name or its place: an alias, another function of the name, one that ranks alike, an edited module."""
     monkeypatch.syspath_prepend(tmp_path)
-    found = []
-    for sign in ("", "-"):
-        (tmp_path / "of_a_reader.py").write_text(
-            f"def mine(run, **_):\n    return [{sign}m for m in run.final.means]\n"
-        )
+
+    def of_a_module(sign):
+        (tmp_path / "of_a_reader.py").write_text(f"def mine(run, **_):\n    return [{sign}m for m in run.final.means]\n")
         sys.modules.pop("of_a_reader", None)
         importlib.invalidate_caches()
         shutil.rmtree(tmp_path / "__pycache__", ignore_errors=True)
-        monkeypatch.setitem(lh.CRITERIA, "best", importlib.import_module("of_a_reader").mine)
-        found.append(_code(digits, "best"))
-    assert found[0] != found[1]
+        return importlib.import_module("of_a_reader").mine
+
+    snr, found, counts = lh.CRITERIA["snr"], [], []
+    for make in (lambda: lh.CRITERIA["variance"], lambda: lambda run, **_: [-v for v in run.final.variances], lambda: snr,
+                 lambda: of_a_module(""), lambda: of_a_module("-")):  # fmt: skip
+        monkeypatch.setitem(lh.CRITERIA, "magnitude", make())
+        found += lh.sweep(digits, [lh.Spec(0, "magnitude", 0.3)], CONFIG, client=cluster).test_accuracy.tolist()
+        counts.append(len(kept_files()))
+    assert counts == [1, 1, 2, 3, 4] and len(set(found)) == 4
+    monkeypatch.undo()
+    monkeypatch.setenv("LOTTERYHELPERS_CACHE_DIR", str(tmp_path / "cache"))
+    assert lh.sweep(digits, [lh.Spec(0, "magnitude", 0.3)], CONFIG, client=cluster).test_accuracy[0] not in found
+    assert len(kept_files()) == 5, "the module's own is itself again, here and in the worker"
 
 
 SCRIPT = """
 import lotteryhelpers as lh
 {blank}
-lh.CRITERIA["mine"] = lambda run, **_: [abs(m) + {constant} for m in run.final.means]
+lh.CRITERIA["mine"] = lambda run, **_: [{sign}abs(m) for m in run.final.means]
 rows = lh.sweep(lh.load_dataset("digits"), [lh.Spec(0, "mine", 0.5)], lh.TrainConfig(2, 64), client=client)
 """
 
@@ -239,10 +232,10 @@ def test_a_script_resumes_from_another_place_but_not_with_other_code(
 ):
     monkeypatch.setitem(lh.CRITERIA, "mine", None)  # and out of them at the end
     counts = []
-    for folder, blank, constant in (("a", "", 1), ("b", "# a line more", 1), ("c", "", 2)):
+    for folder, blank, sign in (("a", "", "+"), ("b", "# a line more", "+"), ("c", "", "-")):
         script = tmp_path / folder / "script.py"
         script.parent.mkdir()
-        script.write_text(SCRIPT.format(blank=blank, constant=constant))
+        script.write_text(SCRIPT.format(blank=blank, sign=sign))
         rows = runpy.run_path(str(script), {"client": cluster}, "__main__")["rows"]
         assert rows.error.tolist() == [""]
         counts.append(len(kept_files()))

@@ -12,7 +12,7 @@ from lotteryhelpers.bayesian import check_initializer
 from lotteryhelpers.criteria import CRITERIA, SCOPES, masks_for
 from lotteryhelpers.networks import logits
 from lotteryhelpers.papers.compacting import compact
-from lotteryhelpers.storage import keep_if_possible, write_json
+from lotteryhelpers.storage import keep_if_possible, kept, key_of, read_json, write_json
 from lotteryhelpers.tickets import train_ticket
 from lotteryhelpers.training import TrainConfig, check_positive
 
@@ -61,15 +61,28 @@ def make_dense(dataset, config, run):
     return train_ticket(dataset, run.initial, None, config)
 
 
+def read_row(path):
+    """The row in a file; a ValueError says that it is damaged."""
+    row = read_json(path)
+    if not isinstance(row, dict) or sorted(row) != sorted(ROW):
+        raise ValueError(f"{path} is damaged (not the columns of a run)")
+    return row
+
+
 def make_row(dataset, config, run, dense, spec, criterion, path):
-    """Train a ticket and keep its row; ``criterion`` is the pickled function, which may be a reader's own."""
-    masks = None
+    """Train a ticket and keep its row; ``criterion`` is a reader's own as bytes, None is one of ours."""
+    masks, name = None, spec.criterion
+    if criterion:  # under a name of its own: the worker may be asked for ours later
+        CRITERIA[name := "a reader's"] = pickle.loads(criterion)
     if spec.criterion != "dense":
-        CRITERIA[spec.criterion] = pickle.loads(criterion)  # this process may know none, or another
         _freeze((run, dense, dataset.train, dataset.validation, dataset.test))
         rng = np.random.default_rng([spec.seed, round(1e6 * spec.density)])
-        masks = masks_for(run, spec.criterion, spec.density, scope=spec.scope, dataset=dataset, dense=dense,
+        masks = masks_for(run, name, spec.density, scope=spec.scope, dataset=dataset, dense=dense,
                           rng=rng, prior_stddev=spec.prior_stddev)  # fmt: skip
+    if criterion:
+        path = path.with_name(f"{dataset.name}-{key_of(run=path.name, masks=masks)}.json")
+        if row := kept(read_row, path):
+            return row
     began = time.perf_counter()
     ticket = train_ticket(dataset, run.initial, masks, config)
     seconds = time.perf_counter() - began

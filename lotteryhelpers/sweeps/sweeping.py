@@ -3,14 +3,11 @@
 import contextlib
 import dataclasses
 import functools
-import hashlib
-import io
+import inspect
 import itertools
 import math
-import operator
 import pickle
 import sys
-import types
 
 import cloudpickle
 import numpy as np
@@ -20,9 +17,9 @@ from tqdm.auto import tqdm
 from lotteryhelpers.bayesian import as_tuple, load_or_train_bayesian
 from lotteryhelpers.criteria import CRITERIA
 from lotteryhelpers.papers.scores import OURS
-from lotteryhelpers.storage import cache_folder, keep_if_possible, kept, key_of, read_json, write_json
+from lotteryhelpers.storage import cache_folder, keep_if_possible, kept, key_of, write_json
 from lotteryhelpers.sweeps.cluster import connected, on_one_thread
-from lotteryhelpers.sweeps.runs import ROW, Spec, make_dense, make_row
+from lotteryhelpers.sweeps.runs import ROW, Spec, make_dense, make_row, read_row
 from lotteryhelpers.training import Recipe, TrainConfig, is_integer
 
 FIELDS = [field.name for field in dataclasses.fields(Spec)]
@@ -33,7 +30,8 @@ def sweep(dataset, specs, config, *, client=None, workers=None):
     """Train a ticket for each spec; interrupted or not, finished runs are kept and never made twice.
 
     Every worker trains on one thread, so that a row is the same to the last bit wherever it was made on like
-    machines. Where a worker dies, its runs are tried again.
+    machines. Where a worker dies, its runs are tried again. A reader's own criterion gets the dense network
+    if it names it: ``mine(run, *, dense, **_)``.
 
     ``specs`` are :class:`Spec`s, or dicts of their fields; ``config`` is a ``Recipe``, or one ``TrainConfig``
     for both trainings, whose seed the specs' replace; ``client`` a ``dask.distributed.Client`` whose workers
@@ -65,12 +63,13 @@ def sweep_rows(dataset, specs, config, *, client=None, workers=None):
     if workers is not None and (client is not None or not is_integer(workers, 1, np.inf)):
         raise ValueError(f"workers={workers!r} must be an integer of at least 1, and None with a client")
     say, todo = functools.cache(print), {}  # the same thing once, however many runs it befalls
-    codes = {name: _code(dataset, name) for name in {spec.criterion for spec in specs}}
+    own = {name: _sent(name) for name in {spec.criterion for spec in specs}}
     for spec in dict.fromkeys(specs):
         configs = [dataclasses.replace(c, seed=spec.seed) for c in (recipe.bayesian, recipe.ticket)]
-        key = key_of(spec=spec, configs=configs, data=dataset.fingerprint, code=codes[spec.criterion])
+        key = key_of(spec=spec, configs=configs, data=dataset.fingerprint)
         path = cache_folder() / "runs" / f"{dataset.name}-{key}.json"
-        if row := kept(_read, path, say):
+        # A reader's own may be another function by the same name: its rows are known by their masks.
+        if not own[spec.criterion] and (row := kept(read_row, path, say)):
             yield dataclasses.asdict(spec) | row
         else:
             todo[spec] = *configs, path
@@ -86,10 +85,11 @@ def sweep_rows(dataset, specs, config, *, client=None, workers=None):
         client.replicate(sent)
         groups = [todo]
         for group in groups:
-            for spec, future in _ended(client, sent, group):
+            for spec, future in _ended(client, sent, group, own):
                 try:
                     row = future.result()
-                    keep_if_possible(functools.partial(write_json, row), todo[spec][-1], say)
+                    if not own[spec.criterion]:
+                        keep_if_possible(functools.partial(write_json, row), todo[spec][-1], say)
                 except KilledWorker as error:
                     if len(group) > 1:  # by it or by another run: once more, alone
                         groups.append({spec: todo[spec]})
@@ -107,7 +107,7 @@ def _specs(specs):
     return [s if isinstance(s, Spec) else Spec(**s) for s in specs]
 
 
-def _ended(client, dataset, todo):
+def _ended(client, dataset, todo, own):
     """Yield each spec and its future when that has ended; the tickets of a start share its trainings."""
     from distributed import as_completed
 
@@ -116,10 +116,10 @@ def _ended(client, dataset, todo):
     for spec, (bayesian, ticket, path) in todo.items():
         run = once(load_or_train_bayesian, dataset, bayesian, prior_stddev=spec.prior_stddev,
                    kl_weight=spec.kl_weight, initializer=spec.initializer)  # fmt: skip
-        function = CRITERIA.get(spec.criterion)
-        needs_dense = function is not OURS.get(spec.criterion) or function is OURS["dense_magnitude"]
+        function = CRITERIA.get(spec.criterion)  # none for "dense"
+        needs_dense = function and "dense" in inspect.signature(function).parameters
         dense = once(make_dense, dataset, ticket, run) if needs_dense else None
-        jobs.append((make_row, dataset, ticket, run, dense, spec, cloudpickle.dumps(function), path))
+        jobs.append((make_row, dataset, ticket, run, dense, spec, own[spec.criterion], path))
     left = iter(jobs)
     try:
         while True:
@@ -136,45 +136,8 @@ def _ended(client, dataset, todo):
         client.cancel([*in_hand, *{future for job in jobs for future in job[3:5] if future}])
 
 
-def _read(path):
-    """The row in a file."""
-    row = read_json(path)
-    if not isinstance(row, dict) or sorted(row) != sorted(ROW):
-        raise ValueError(f"{path} is damaged (not the columns of a run)")
-    return row
-
-
-_ESSENCE = operator.attrgetter(*(f"co_{part}" for part in (
-    "code consts argcount posonlyargcount kwonlyargcount flags names varnames freevars cellvars".split())))
-
-
-def _in_order(value):
-    """The value with all sets in it sorted: their order changes with every process."""
-    if isinstance(value, set | frozenset):
-        return sorted(map(repr, value))
-    if isinstance(value, types.CellType):
-        return _in_order(value.cell_contents)
-    if type(value) is dict:
-        return {key: _in_order(v) for key, v in value.items()}
-    return type(value)(map(_in_order, value)) if type(value) in (list, tuple) else value
-
-
-class _CodePickler(cloudpickle.Pickler):
-    """Leaves out where a function or a class was written, and in which kernel: the same criterion."""
-
-    dispatch_table = cloudpickle.Pickler.dispatch_table.new_child(
-        {types.CodeType: lambda code: (tuple, (_in_order(_ESSENCE(code)),))})  # fmt: skip
-
-    def reducer_override(self, value):
-        if isinstance(value, type) and value.__module__ == "__main__":
-            parts = {k: v for k, v in vars(value).items() if callable(v) or not k.startswith("__")}
-            return tuple, (_in_order((value.__qualname__, value.__bases__, parts)),)
-        reduced = super().reducer_override(value)
-        return (*reduced[:2], *map(_in_order, reduced[2:])) if isinstance(reduced, tuple) else reduced
-
-
-def _code(dataset, criterion):
-    """A hash of a reader's own criterion, its code and what it uses, because its name may stay; else None."""
+def _sent(criterion):
+    """A reader's own criterion as bytes; None for one of ours. A ValueError names one that can't be sent."""
     function = inner = CRITERIA.get(criterion)
     if function is OURS.get(criterion):
         return None
@@ -184,14 +147,7 @@ def _code(dataset, criterion):
     module = sys.modules.get(getattr(inner, "__module__", None))
     if module is not None and module.__name__.split(".")[0] not in ("__main__", "lotteryhelpers"):
         cloudpickle.register_pickle_by_value(module)  # workers get it as it is now, not as they imported it
-    dataset.fingerprint  # noqa: B018 - a criterion may use the dataset, which this completes
-    pickler = _CodePickler(pickled := io.BytesIO())
-    pickler.globals_ref[id(getattr(inner, "__globals__", None))] = {"__name__": "a reader's"}  # not its file
     try:
-        name = cloudpickle.dumps(function)
+        return cloudpickle.dumps(function)
     except Exception as error:  # whatever a reader's object may raise
         raise ValueError(f"criterion {criterion!r} can't be sent to a worker: {error}") from error
-    with contextlib.suppress(Exception):  # what has no such name is found again in this process alone
-        pickler.dump(function)
-        name = pickled.getvalue()
-    return hashlib.sha256(name).hexdigest()
