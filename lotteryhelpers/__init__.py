@@ -19,7 +19,8 @@ from lotteryhelpers.papers.compacting import Compact, compact, keep_units
 from lotteryhelpers.papers.pruning import PruningRound, iterative_magnitude_pruning, prune
 from lotteryhelpers.papers.pruning import frozen_values, restart
 from lotteryhelpers.papers.supermasks import SupermaskRun, train_supermask
-from lotteryhelpers.plots import COLORS, LAYER_COLORS, line_of, plot_curves, show_mask, show_pixels, use_style
+from lotteryhelpers.plots import COLORS, LAYER_COLORS, line_of, plot_curves, show, show_mask, show_pixels
+from lotteryhelpers.plots import use_style
 from lotteryhelpers.posterior import BayesianRun, Posterior
 from lotteryhelpers.sweeps import Spec, specs_of, sweep
 from lotteryhelpers.teaching import exercises

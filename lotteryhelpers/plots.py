@@ -43,6 +43,14 @@ def use_style():
         "legend.handlelength": 3.2})  # a whole period of every dashed line
 
 
+def show(figure, alt):
+    """Display a figure, in place of ``plt.show()``, with words for those who can't see it."""
+    from IPython.display import display  # here: a script needs none
+
+    plt.close(figure)
+    display(figure, metadata={"image/png": {"alt": alt}})
+
+
 def line_of(name, *, marker=False):
     """Options of ``plot`` for the line of a network, a criterion or a control, by its name or first word."""
     own, first = (name, *OWN), name.split()[0].strip(",")

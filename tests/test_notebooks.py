@@ -6,6 +6,7 @@ import json
 import os
 import re
 import runpy
+import shutil
 import statistics
 import subprocess
 import sys
@@ -14,7 +15,7 @@ import nbformat
 import pandas as pd
 import pytest
 from common import ROOT, needs_mnist
-from pages import NOTEBOOKS, code_cells
+from pages import BY_NUMBER, NOTEBOOKS, code_cells
 
 import lotteryhelpers as lh
 from lotteryhelpers.studies import STUDIES
@@ -36,7 +37,7 @@ def test_committed_notebooks_are_executed_on_mnist_top_to_bottom_and_clean(path)
     assert max(lengths) <= 20 and statistics.median(lengths) <= 8
     text = "\n".join(c.source for c in notebook.cells if c.cell_type == "markdown")
     for part in ("**The question.**", "**Your guess", "**What we see.**", "## What was shown, and what not",
-                 "## Exercises", "## References"):  # fmt: skip
+                 *["## Exercises"] * (path.name[:2] != "00"), "## References"):  # fmt: skip
         assert part in text, part
     assert path.stat().st_size < 1_500_000
 
@@ -76,14 +77,15 @@ def test_the_headline_on_mnist_with_a_seed_of_its_own():
 @pytest.mark.slow
 def test_the_runner_writes_pages_and_the_closing_table(tmp_path, session_cache):
     environment = os.environ | {"DATASET": "digits", "LOTTERYHELPERS_CACHE_DIR": session_cache, "NUM_SEEDS": "4"}
-    command = [sys.executable, str(ROOT / "notebooks/run.py"), "--out", str(tmp_path), *(p.stem for p in NOTEBOOKS[2:4])]
+    two = BY_NUMBER["03"], BY_NUMBER["04"]
+    command = [sys.executable, str(ROOT / "notebooks/run.py"), "--out", str(tmp_path), *(p.stem for p in two)]
     done = subprocess.run(command, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert not [line for line in done.stderr.splitlines() if "XlaSerializedCacheEntry" not in line]  # TensorFlow 2.18
-    for path in NOTEBOOKS[2:4]:
+    for path in two:
         assert (tmp_path / path.name).stat().st_size > 50_000
         assert (tmp_path / path.name).with_suffix(".html").stat().st_size > 300_000
-    assert runpy.run_path(str(ROOT / "notebooks/run.py"))["MAIN"] == [p.stem for p in NOTEBOOKS[:4]]  # without names
+    assert runpy.run_path(str(ROOT / "notebooks/run.py"))["MAIN"] == [p.stem for p in NOTEBOOKS[1:5]]  # without names
     assert (tmp_path / "dense_versus_masked.png").stat().st_size > 20_000
     table = done.stdout[done.stdout.index("dataset density") :]
     assert re.search(r"digits\s+50%\s+4\s+9\d\.\d\d%\s+9\d\.\d\d%", table)
@@ -99,3 +101,15 @@ def test_the_runner_takes_this_environments_kernel_whatever_the_file_names(tmp_p
     done = subprocess.run([sys.executable, runner, "own", "--out", tmp_path / "out"], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert sys.executable in str(nbformat.read(tmp_path / "out" / "own.ipynb", 4).cells[0].outputs)
+
+
+def test_the_readme_leads_with_the_answer_of_notebook_00(tmp_path):
+    """As it is stored there: sentences, figure, and the words for those who can't see it."""
+    for name in ("README.md", "notebooks/00_in_five_minutes.ipynb"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        shutil.copy(ROOT / name, tmp_path / name)
+    (tmp_path / "notebooks" / "results").mkdir()
+    runpy.run_path(str(ROOT / "notebooks" / "answer.py"))["main"](tmp_path)
+    for name in ("README.md", "notebooks/results/answer.png"):
+        assert (tmp_path / name).read_bytes() == (ROOT / name).read_bytes(), "run notebooks/answer.py"
+    assert "1. **Half of the weights can go" in (ROOT / "README.md").read_text().split("\n## ")[0]

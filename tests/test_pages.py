@@ -10,7 +10,7 @@ from pages import BY_NUMBER, UNSEEN, Page, code_cells, failed, printed
 
 #: Steps that a page's live run on the digits may train, its workers' included: a tenth above what it needs with
 #: no kept result.
-BUDGETS = {"01": 3_200, "02": 9_500, "03": 4_500, "04": 51_000, "05": 68_000, "06": 37_000, "07": 103_000,
+BUDGETS = {"00": 0, "01": 3_200, "02": 9_500, "03": 4_500, "04": 51_000, "05": 68_000, "06": 37_000, "07": 103_000,
            "08": 71_000, "09": 3_600}  # fmt: skip
 #: Seeds of their live rows: as few as show what a page claims of any dataset.
 SEEDS = {"04": "4", "05": "3", "06": "3", "07": "5", "08": "2", "09": "2"}
@@ -181,11 +181,11 @@ def test_claims_about_live_rows_fail_when_these_are_mixed_up(page, number):
 
 
 @needs_mnist
-@of(TABLES)
+@of(["00", *TABLES])
 def test_claims_about_stored_rows_fail_when_these_are_mixed_up(page, number):
     mixed = MIXED_UP + "pd.read_csv = lambda path, **options: mixed_up(read_csv(path, **options))" if number == "05" else MIXED_KINDS
     notebook = page.run(mixed + SHORT.format(epochs=1) + UNTRAINED + UNSEEN, MNIST, ["claim", "mnist-claim"])
-    assert len(claims(notebook, "claim", "mnist-claim")) > 2
+    assert len(claims(notebook, "claim", "mnist-claim")) >= 2
     assert refused(notebook, "claim", "mnist-claim").keys() == {"AssertionError"}
 
 

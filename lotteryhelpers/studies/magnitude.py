@@ -17,13 +17,15 @@ STORED = {"seeds": range(100, 105), "densities": (0.05, 0.02), "bayesian": lh.Tr
 LIVE = {"seeds": range(100, 103), "densities": (0.05,)}
 
 
+def dead_last(weights, dataset):
+    """Magnitudes, those of dead pixels behind all others."""
+    live, (first, *rest) = dataset.train.images.max(axis=0) > 0, map(abs, weights)
+    return [np.where(live[:, None], first, first - 1e3), *rest]
+
+
 def rows(dataset, seeds, densities, bayesian=None, ticket=None, client=None):
     """Yield a row a run."""
     longer = dataclasses.replace(bayesian or lh.recipe(dataset).bayesian, seed=seeds[0])
-
-    def dead_last(weights, dataset):  # in here, so that its text has a part in the name of a kept run
-        live, (first, *rest) = dataset.train.images.max(axis=0) > 0, map(abs, weights)
-        return [np.where(live[:, None], first, first - 1e3), *rest]
 
     def dense_live(run, *, dataset, dense, **_):
         return dead_last(dense.weights, dataset)
