@@ -113,9 +113,8 @@ def check_fits(initial, dataset):
 def load_or_train_bayesian(dataset, config, **options):
     """``train_bayesian(dataset, config, **options)``, or what it gave when it was last asked the same.
 
-    A result is kept in :func:`cache_folder` under a hash of the dataset's contents, the configuration, the
-    options, this package's text and TensorFlow's version. A damaged file is reported and made again; a folder
-    that can't be written to is reported, and the result given all the same.
+    A result is kept in :func:`cache_folder` under a hash of the dataset's contents, what was asked, this
+    package and the versions. A damaged file, or a folder that can't be written to, is reported, no more.
     """
     for name in {"hidden", "snapshots"} & set(options):
         options[name] = as_tuple(name, options[name])

@@ -127,11 +127,13 @@ def test_in_jupyterlab_the_slider_and_the_button_change_the_figures(name, chromi
         with contextlib.suppress(TimeoutError):
             page.get_by_text("[*]:", exact=True).first.wait_for(timeout=3_000)
             break
-    handle = page.locator(".widget-slider .noUi-handle, .widget-slider .ui-slider-handle")  # ipywidgets 8, 7
+    # ipywidgets 8, 7; a notebook that another test has opened may still be there, out of sight
+    handle = page.locator(".widget-slider .noUi-handle:visible, .widget-slider .ui-slider-handle:visible")
     handle.wait_for(timeout=180_000)  # the Bayesian network may have to be trained first
     handle.scroll_into_view_if_needed()
-    mask, curves = page.locator("img.widget-image").nth(0), page.locator("img.widget-image").nth(1)
-    sentence, button = page.locator(".widget-html-content"), page.locator("button.jupyter-button")
+    here = page.locator(".jp-NotebookPanel:visible")
+    mask, curves = here.locator("img.widget-image").nth(0), here.locator("img.widget-image").nth(1)
+    sentence, button = here.locator(".widget-html-content"), here.locator("button.jupyter-button")
     sentence.filter(has_text="keeps").wait_for()
 
     def after(key):
@@ -161,9 +163,9 @@ def test_in_jupyterlab_the_slider_and_the_button_change_the_figures(name, chromi
         page.wait_for_timeout(50)
         assert time.monotonic() < deadline, sentence.last.inner_text()
     assert len(seen) >= 5  # the curves grew before our eyes
-    assert page.locator(".widget-vbox .progress-bar").evaluate("b => b.style.width") == "100%"
+    assert here.locator(".widget-vbox .progress-bar").evaluate("b => b.style.width") == "100%"
     if shots := os.environ.get("SCREENSHOTS"):
-        page.locator(".widget-vbox").first.screenshot(path=pathlib.Path(shots, f"{name}.png"))
+        here.locator(".widget-vbox").first.screenshot(path=pathlib.Path(shots, f"{name}.png"))
     errors = page.locator(".jp-RenderedText[data-mime-type='application/vnd.jupyter.stderr']")
     assert not errors.count(), errors.first.inner_text()
     page.close()

@@ -127,7 +127,8 @@ def test_an_installed_module_is_used_and_the_names_that_notebooks_need_are_there
 
 
 def test_in_a_checkout_that_is_not_installed_that_checkout_is_used(bare_python):
-    done = run(bare_python, "-c", WHERE, cwd=ROOT / "notebooks", PYTHONPATH=LIBRARIES)
+    distutils = "import _distutils_hack\n_distutils_hack.add_shim()\n"  # as setuptools does where it is installed
+    done = run(bare_python, "-c", distutils + WHERE, cwd=ROOT / "notebooks", PYTHONPATH=LIBRARIES)
     assert (done.stdout, done.stderr) == (f"{ROOT / 'lotteryhelpers' / '__init__.py'}\n", "")
 
 

@@ -1,5 +1,6 @@
 """The notebooks as they are committed, the runner, and the headline on MNIST."""
 
+import ast
 import dataclasses
 import importlib
 import json
@@ -40,6 +41,25 @@ def test_committed_notebooks_are_executed_on_mnist_top_to_bottom_and_clean(path)
                  *["## Exercises"] * (path.name[:2] != "00"), "## References"):  # fmt: skip
         assert part in text, part
     assert path.stat().st_size < 1_500_000
+
+
+@pytest.mark.parametrize("number", ["00", "01", "02", "05"])  # the others are still to be rewritten
+def test_a_page_is_no_program(number):
+    notebook = nbformat.read(BY_NUMBER[number], as_version=4)
+    _, *code = code_cells(notebook)
+    own = [c for c in code if "exercise" not in c.metadata.get("tags", [])]
+    functions = [n.name for c in own for n in ast.walk(ast.parse(c.source)) if isinstance(n, ast.FunctionDef)]
+    shows = [bool({"image/png", "text/html"} & {kind for o in c.outputs for kind in o.get("data", {})}) for c in code]
+    assert len(notebook.cells) <= 45 and len(functions) <= 5, functions
+    assert sum(len(c.source.splitlines()) for c in code) <= 180
+    assert any(shows[:7]), "the first figure or table comes within the first eight code cells"
+
+
+@pytest.mark.parametrize("number", ["00", "05"])
+def test_every_figure_has_words_for_those_who_cannot_see_it(number):
+    outputs = [o for c in code_cells(nbformat.read(BY_NUMBER[number], as_version=4)) for o in c.outputs]
+    figures = [o.metadata.get("image/png", {}) for o in outputs if "image/png" in o.get("data", {})]
+    assert figures and all(len(words.get("alt", "")) > 25 for words in figures), figures
 
 
 def test_stored_tables_say_how_they_were_made():

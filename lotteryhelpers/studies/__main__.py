@@ -10,7 +10,6 @@ import importlib.metadata
 import inspect
 import json
 import os
-import pathlib
 import platform
 import time
 
@@ -19,7 +18,7 @@ from tqdm import tqdm
 
 import lotteryhelpers as lh
 from lotteryhelpers.storage import replacing, write_json
-from lotteryhelpers.studies import STUDIES
+from lotteryhelpers.studies import STUDIES, shared
 from lotteryhelpers.sweeps.cluster import connected
 
 
@@ -50,15 +49,6 @@ def run(study, dataset, client):
             print(f"{table}.csv: {about['rows']} rows, {about['minutes']} minutes")
 
 
-def results_folder():
-    """``notebooks/results`` of this checkout; a FileNotFoundError where there is only the package."""
-    home = pathlib.Path(__file__).parents[2]
-    if not (home / "notebooks").is_dir():
-        raise FileNotFoundError(f"{home} is no checkout of the repository, and studies are written into its "
-                                "notebooks/results; clone it and install that, pip install -e")  # fmt: skip
-    return home / "notebooks" / "results"
-
-
 def plain(sizes):
     """A study's sizes as JSON holds them: configurations as dicts, ranges as lists, keys as text."""
     return json.loads(json.dumps(sizes, default=lambda v: [*v] if isinstance(v, range) else vars(v)))
@@ -78,9 +68,9 @@ def write(study, table, rows, dataset, began, cores):
         "core_minutes": round(max(minutes * cores, told), 1), "python": platform.python_version(),
         "versions": {package: importlib.metadata.version(package) for package in packages},
         "dataset": dataset.name, "data": dataset.fingerprint, "configuration": plain(study.STORED)}
-    with replacing(results_folder() / f"{table}.csv") as part:
+    with replacing(shared.RESULTS / f"{table}.csv") as part:
         frame.to_csv(part, index=False, float_format="%.6g")
-    write_json(about, results_folder() / f"{table}.json", indent=1)
+    write_json(about, shared.RESULTS / f"{table}.json", indent=1)
     return about
 
 
@@ -94,13 +84,12 @@ def main(arguments=None):
     asked = parser.parse_args(arguments)
     for name in set(asked.names) - set(STUDIES):
         parser.error(f"there is no study {name!r}; there are {', '.join(STUDIES)}")
-    try:
-        folder = results_folder()
-    except FileNotFoundError as error:
-        parser.error(str(error))
+    if not shared.RESULTS.is_dir():
+        parser.error(f"{shared.RESULTS} isn't there, where tables are written: this is no checkout of the "
+                     "repository; clone it and install that, pip install -e")  # fmt: skip
     studies = {name: importlib.import_module(f"lotteryhelpers.studies.{name}") for name in STUDIES}
     if asked.list:
-        return print(*listing(folder, studies), sep="\n")
+        return print(*listing(shared.RESULTS, studies), sep="\n")
     from distributed import Client  # here: it takes a second
 
     client = Client(asked.scheduler) if asked.scheduler else None

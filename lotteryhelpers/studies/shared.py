@@ -1,17 +1,31 @@
-"""What studies do alike: rows, made here or on a cluster and kept; starts, subsets, tickets, controls."""
+"""What studies do alike: tables, rows (made here or on a cluster, and kept), starts, tickets, controls."""
 
 import dataclasses
 import functools
 import inspect
+import pathlib
 import sys
 import time
 
 import numpy as np
+import pandas as pd
 
 import lotteryhelpers as lh
 from lotteryhelpers import storage
+from lotteryhelpers.evidence import Table
 from lotteryhelpers.sweeps.cluster import on_one_thread
 from lotteryhelpers.sweeps.sweeping import sweep_rows
+
+RESULTS = pathlib.Path(__file__).parents[2] / "notebooks" / "results"  # of a checkout
+
+
+def table_of(dataset, study, name, seeds=None):
+    """A study's ``Table``: of MNIST as it is stored, else made now in the sizes ``LIVE``."""
+    if dataset.name == "mnist":
+        return Table(pd.read_csv(RESULTS / f"{name}.csv", keep_default_na=False))
+    sizes = study.LIVE | {key: seeds for key in study.LIVE if seeds and "seeds" in key}
+    options = {"table": name} if len(study.TABLES) > 1 else {}
+    return Table(pd.DataFrame(study.rows(dataset, **sizes, **options)))
 
 
 def gather(dataset, calls, client=None):
