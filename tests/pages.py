@@ -33,7 +33,7 @@ if not hasattr(builtins, "_before"):
     from lotteryhelpers.studies import shared
     _client = Client(os.environ["CLUSTER"])
     lh.sweep = functools.partial(lh.sweep, client=_client)
-    shared.sweep_rows = lambda *args, _real=shared.sweep_rows, **options: _real(*args, **options | {"client": _client})
+    shared.sweep_rows = lambda *args, _real=shared.sweep_rows, _there=_client, **options: _real(*args, **options | {"client": _there})
     for _name in ("train_bayesian", "train_ticket", "iterative_magnitude_pruning", "train_supermask"):
         setattr(lh, _name, _remembered(getattr(lh, _name)))
     builtins._before = [(m, dict(vars(m))) for m in [lh, *(globals()[n] for n in ("pd", "plt", "study") if n in globals())]]

@@ -6,7 +6,7 @@ from lotteryhelpers.studies.shared import swept
 TABLES = {"05_arms": "initializer prior_stddev kl_weight criterion density seed"}
 STORED = {"seeds": range(100, 105), "densities": (0.2, 0.05), "priors": (0.1, 0.3, 1.0),
           "kl_weights": (0.1, 1.0), "bayesian": lh.TrainConfig(15), "ticket": lh.TrainConfig(10)}  # fmt: skip
-LIVE = {"seeds": range(100, 103), "densities": (0.2,), "priors": (0.3, 1.0), "kl_weights": (0.1, 1.0)}
+LIVE = {"seeds": range(100, 103), "densities": (0.2,), "priors": (0.3,), "kl_weights": (1.0,)}
 CRITERIA = ("variance", "snr", "magnitude", "dense_magnitude", "random")
 
 
