@@ -87,7 +87,7 @@ def test_equations_are_left_to_mathjax_and_solutions_are_folded(pages):
         assert "$$" not in source or article.select("div.math"), path
         assert len(article.select("details")) == source.count("<details"), path
         fenced = re.findall(r"<details(?:(?!</details>).)*?```python", source, re.S)
-        assert len(article.select("details .highlight-python")) == len(fenced) >= 2, path
+        assert len(article.select("details .highlight-python")) == len(fenced) >= (0 if path.name.startswith("00") else 2), path
         for code in article.select("pre, code, script, style, .math"):
             code.decompose()
         text = article.get_text()
