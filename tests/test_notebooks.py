@@ -132,4 +132,4 @@ def test_the_readme_leads_with_the_answer_of_notebook_00(tmp_path):
     runpy.run_path(str(ROOT / "notebooks" / "answer.py"))["main"](tmp_path)
     for name in ("README.md", "notebooks/results/answer.png"):
         assert (tmp_path / name).read_bytes() == (ROOT / name).read_bytes(), "run notebooks/answer.py"
-    assert "1. **Half of the weights can go" in (ROOT / "README.md").read_text().split("\n## ")[0]
+    assert "1. **With half of the weights" in (ROOT / "README.md").read_text().split("\n## ")[0]
