@@ -28,7 +28,7 @@ def pytest_configure(config):
 
 
 #: The dearest groups begin, so that no worker is left alone with one at the end.
-FIRST = ["test_nothing_lost", "test_colab", "test_sweep", "page 09", "page 08", "page 07", "page 05", "page 04",
+FIRST = ["test_nothing_lost", "test_colab", "test_sweep", "page 10", "page 08", "page 07", "page 09", "page 05", "page 04",
          "test_studies", "test_notebooks", "test_explorer", "test_training", "test_project", "page 06"]
 
 

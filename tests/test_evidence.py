@@ -545,7 +545,8 @@ PAGES = {  # what a page shows, by the words that it draws with
            "random_live", "untrained", "inverted", "shuffled", "map"],
     "06": ["dense", "iterative", "one-shot", "reinitialised", "random mask", "snr", "variance", "magnitude", "map"],
     "07": ["dense", "dense_magnitude", "magnitude", "snr", "variance", "random", "movement", "reinitialised", "inverted"],
-    "08": ["dense", "snr", "magnitude", "variance", "dense_magnitude", "iterative", "map", "random", "snip", "movement"],
+    "08": ["dense", "snr", "magnitude", "variance", "dense_magnitude", "map", "random"],
+    "09": ["dense", "snr", "dense_magnitude", "random"],
     "a reader's": ["dense", "variance", "snr", "magnitude", "random", "mine"],
 }  # fmt: skip
 

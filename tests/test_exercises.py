@@ -59,7 +59,7 @@ def test_every_check_is_used_once_and_has_wrong_answers():
 def test_every_notebook_goes_from_easy_to_open(path):
     cells = nbformat.read(path, as_version=4).cells
     levels = [m for c in cells for m in re.findall(r"^### \d\. .+ \*\((\w+)\)\*$", c.source, re.M)]
-    assert len(levels) == len(exercises(path)) in (2, 3)
+    assert len(levels) in (2, 3) and 1 <= len(exercises(path)) <= len(levels)  # some are on paper
     assert levels[0] == "easy" and levels[-1] == "open"
 
 

@@ -93,7 +93,7 @@ def test_stored_tables_were_made_with_what_the_study_says_now(name, table):
         assert (stored.steps.astype(int) >= 0).all()
     if "seeds" in about["configuration"] and "seed" in stored:
         named = about["configuration"].get("named_seeds" if name == "criteria" else "seeds")
-        named = about["configuration"]["pilot_seeds"] if table == "08_pilot" else named
+        named = about["configuration"]["pilot_seeds"] if table == "09_pilot" else named
         assert set(stored.seed) <= set(named)
 
 
@@ -108,7 +108,7 @@ def test_what_was_written_before_a_run_stands_in_the_study():
 def test_the_frontiers_tickets_are_those_that_the_rule_finds_in_the_stored_pilot():
     """Of a shape the best posterior, of that, its rival and no finder the best rate, by validation from three epochs."""
     by, stored = ["finder", "shape", "rate"], MODULES["frontier"].STORED
-    pilot = pd.read_csv(RESULTS / "08_pilot.csv")
+    pilot = pd.read_csv(RESULTS / "09_pilot.csv")
     means = pilot[pilot.epochs >= 3].groupby(by, as_index=False).validation_accuracy.mean()
 
     def best(part, of):
@@ -197,19 +197,19 @@ def test_rows_made_here_and_on_a_cluster_are_the_same_to_the_last_bit(digits, cl
 def test_a_run_writes_table_and_configuration(digits, cluster, checkout, monkeypatch, capsys):
     monkeypatch.setattr(curves, "STORED", TINY["curves"])
     listed = dict(line.split(maxsplit=3)[2:] for line in __main__.listing(checkout / "notebooks" / "results", MODULES))
-    assert listed["09_curves"] == "missing"
+    assert listed["10_curves"] == "missing"
     __main__.run(curves, digits, cluster)
-    assert "09_curves.csv: 6 rows" in capsys.readouterr().out
-    table = pd.read_csv(checkout / "notebooks" / "results" / "09_curves.csv")
-    about = json.loads((checkout / "notebooks" / "results" / "09_curves.json").read_text())
+    assert "10_curves.csv: 6 rows" in capsys.readouterr().out
+    table = pd.read_csv(checkout / "notebooks" / "results" / "10_curves.csv")
+    about = json.loads((checkout / "notebooks" / "results" / "10_curves.json").read_text())
     assert about["rows"] == len(table) == 6 and about["cores"] == 1 and about["dataset"] == "digits"
     assert about["configuration"]["rates"] == {"64": 3e-3} and about["versions"]["lotteryhelpers"] == lh.__version__
-    assert list(table.columns) == list(pd.read_csv(RESULTS / "09_curves.csv").columns)
-    assert table.sort_values(curves.TABLES["09_curves"].split()).index.is_monotonic_increasing
-    (line,) = [x for x in __main__.listing(checkout / "notebooks" / "results", MODULES) if "09_curves" in x]
-    assert line.split()[:4] == ["09", "curves", "09_curves", "6"] and line.endswith("  stored")
+    assert list(table.columns) == list(pd.read_csv(RESULTS / "10_curves.csv").columns)
+    assert table.sort_values(curves.TABLES["10_curves"].split()).index.is_monotonic_increasing
+    (line,) = [x for x in __main__.listing(checkout / "notebooks" / "results", MODULES) if "10_curves" in x]
+    assert line.split()[:4] == ["10", "curves", "10_curves", "6"] and line.endswith("  stored")
     monkeypatch.setattr(curves, "STORED", TINY["curves"] | {"epochs": 3})
-    (line,) = [x for x in __main__.listing(checkout / "notebooks" / "results", MODULES) if "09_curves" in x]
+    (line,) = [x for x in __main__.listing(checkout / "notebooks" / "results", MODULES) if "10_curves" in x]
     assert line.endswith("stored with another configuration than STORED")
 
 

@@ -1,4 +1,4 @@
-"""Seconds of what the study frontier decided on (notebook 08).
+"""Seconds of what the study frontier decided on (notebook 09).
 
 Whole recipes, finding and training apart, on all of this machine's cores: run it on an idle one. Each recipe
 in turn with the dense network's ten epochs, in one run; the turn called "cold" compiles everything anew, the
@@ -12,7 +12,7 @@ from lotteryhelpers.studies import frontier
 from lotteryhelpers.studies.shared import start_of
 from lotteryhelpers.training import kept_trainer
 
-TABLES = {"08_costs": "finder shape turn"}
+TABLES = {"09_costs": "finder shape turn"}
 STORED = {
     "seeds": (410,), "turns": 3, "epochs": 10, "batch": 128,
     "recipes": tuple((finder, shape) for finder, shape, _ in frontier.STORED["tickets"]

@@ -1,4 +1,4 @@
-"""What the estimator means for training (notebook 09).
+"""What the estimator means for training (notebook 10).
 
 The Bayesian network with each of three gradient estimators, from the same Glorot start with the same batches,
 15 epochs: batches of 128 with Adam 1.2e-3, and of 1,024 with 4.8e-3. A row an epoch, validation with the
@@ -13,7 +13,7 @@ import lotteryhelpers as lh
 from lotteryhelpers.networks import ESTIMATORS
 from lotteryhelpers.studies.shared import gather, start_of
 
-TABLES = {"09_curves": "batch estimator seed step"}
+TABLES = {"10_curves": "batch estimator seed step"}
 STORED = {"seeds": range(300, 305), "epochs": 15, "rates": {128: 1.2e-3, 1_024: 4.8e-3}}
 LIVE = {"seeds": range(300, 303), "epochs": 25, "rates": {64: 3e-3, 128: 4e-3}}
 

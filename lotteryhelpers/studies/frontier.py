@@ -1,4 +1,4 @@
-"""Tickets that pay (notebook 08).
+"""Tickets that pay (notebook 09).
 
 Accuracy against the multiply-adds of everything: finding the mask and training with it. The opponent is the
 dense network at every shorter budget, its learning rate chosen on validation for each. Tickets are trained
@@ -35,7 +35,7 @@ import numpy as np
 import lotteryhelpers as lh
 from lotteryhelpers.studies.shared import gather, start_of, subset
 
-TABLES = dict.fromkeys(("08_pilot", "08_frontier"), "finder shape rate seed epochs")
+TABLES = dict.fromkeys(("09_pilot", "09_frontier"), "finder shape rate seed epochs")
 SHORT, LARGE, WHOLE = ("flipout", 3_000, 3, 128), ("local", 51_200, 1, 512), ("flipout", 55_000, 1, 128)
 SPARSE, UNITS = "20% of the weights", ("400-150-50", "500-200-100", "500-300-100")
 STORED = {
@@ -67,10 +67,10 @@ LIVE = {
 
 
 def rows(dataset, pilot_seeds, seeds, batch, budgets, dense_rates, rates, finders, shapes, tickets,
-         table="08_frontier", client=None):  # fmt: skip
+         table="09_frontier", client=None):  # fmt: skip
     """Yield a row a budget of each training."""
     chosen, dense = tickets, [("dense", "whole", rate) for rate in dense_rates]
-    if table == "08_pilot":
+    if table == "09_pilot":
         pairs = [*itertools.product(finders, shapes), *(one[:2] for one in tickets if one[1] != "learned")]
         seeds, chosen = pilot_seeds, [(*one, rate) for one in dict.fromkeys(pairs) for rate in rates]
     calls = [(training, seed, *one, batch, budgets) for seed in seeds for one in (*dense, *chosen)]

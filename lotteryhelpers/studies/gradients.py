@@ -1,4 +1,4 @@
-"""Gradient variance of three estimators against batch size (notebook 09).
+"""Gradient variance of three estimators against batch size (notebook 10).
 
 For the posterior means of each layer, at the start and after 15 epochs: the mean over the weights of the
 variance of the NLL's gradient. Each batch is computed twice, with other noise: half the mean squared
@@ -22,7 +22,7 @@ from lotteryhelpers.networks import ESTIMATORS, build_network
 from lotteryhelpers.posterior import put_posterior
 from lotteryhelpers.studies.shared import gather, start_of
 
-TABLES = {"09_gradients": "state estimator batch seed"}
+TABLES = {"10_gradients": "state estimator batch seed"}
 STORED = {"seeds": range(300, 305), "bayesian": lh.TrainConfig(15),
           "draws": {1: 256, 4: 256, 16: 128, 64: 128, 256: 64, 1_024: 48, 4_096: 24}}  # fmt: skip
 LIVE = {"seeds": (300,), "draws": {16: 100, 64: 100, 256: 100}}

@@ -1,4 +1,4 @@
-"""Seconds a training step takes with each gradient estimator (notebook 09).
+"""Seconds a training step takes with each gradient estimator (notebook 10).
 
 All networks in turn, seven rounds, on all of this machine's cores: run it on an idle one. A row a round, the
 time of one call of the compiled steps, without its compilation.
@@ -15,7 +15,7 @@ from lotteryhelpers.posterior import put_posterior
 from lotteryhelpers.studies.shared import start_of
 from lotteryhelpers.training import trainer_for
 
-TABLES = {"09_seconds": "turn batch estimator"}
+TABLES = {"10_seconds": "turn batch estimator"}
 STORED = {"seeds": (300,), "turns": 7, "steps": {32: 400, 128: 300, 512: 100, 2_048: 25}}
 LIVE = {"seeds": (300,), "turns": 5, "steps": {128: 300}}
 

@@ -25,7 +25,7 @@ STORED = {"seeds": range(300, 305), "pairs": (("0 to 4", "5 to 9"),), "densities
           "finding": {"posterior": lh.TrainConfig(15), "dense": lh.TrainConfig(45)},
           "ticket": lh.TrainConfig(10)}  # fmt: skip
 LIVE = {"seeds": range(300, 303), "pairs": (("0 to 4", "5 to 9"),), "densities": (0.05,),
-        "finding": {"posterior": lh.TrainConfig(10, 64, 3e-3), "dense": lh.TrainConfig(30, 64, 3e-3)}}
+        "finding": {"posterior": lh.TrainConfig(8, 64, 3e-3), "dense": lh.TrainConfig(24, 64, 3e-3)}}
 CRITERIA = {"posterior": ("snr", "variance"), "dense": ("magnitude",)}
 HALVES = {"0 to 4": (0, 4), "5 to 9": (5, 9)}
 
