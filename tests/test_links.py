@@ -72,7 +72,7 @@ def test_another_address_reaches_every_copy_and_nothing_else_changes(tmp_path):
     assert run(sys.executable, "notebooks/links.py", cwd=place).stdout.endswith("nothing to change\n")
     pyproject = (place / "pyproject.toml").read_text()
     (place / "pyproject.toml").write_text(pyproject.replace(links.address(), OTHER))
-    before = {p: nbformat.read(p, as_version=4) for p in place.glob("notebooks/0*.ipynb")}
+    before = {p: nbformat.read(p, as_version=4) for p in place.glob("notebooks/[0-9]*.ipynb")}
     done = run(sys.executable, "notebooks/links.py", cwd=place)
     assert (done.returncode, done.stderr) == (0, "")
     old = re.compile(r"(?:github\.com|/gh|/github)/" + re.escape(links.address().removeprefix("https://github.com/")))
