@@ -16,7 +16,7 @@ BUDGETS = {"00": 0, "01": 3_200, "02": 9_500, "03": 4_500, "04": 51_000, "05": 6
 SEEDS = {"04": "4", "05": "3", "06": "3", "07": "5", "08": "2", "09": "2", "10": "2"}
 MASKS, TABLES = ("02", "03", "04"), ("05", "06", "07", "08", "09", "10")
 #: Pages whose trainings on the digits are a third as long: what they must show there they show then too.
-SHORTER = ("05", "06", "07", "08", "10")
+SHORTER = ("05", "06", "07", "10")
 QUICKER = """
 import dataclasses
 def third(config):
