@@ -12,8 +12,7 @@ it, and before any other run: accuracy within a budget is that of the snapshot w
 accuracy so far, for the dense network too (the whole budget is paid); and the rate and the posterior finder
 of each finalist are those of best mean validation accuracy over all budgets from three epochs on. The
 finalists' shapes are tried with finders that train no posterior as well, each at its own best rate. The two
-shapes furthest behind in the pilot are no finalists. (The pilot's test accuracies had been looked at
-too by then.)
+shapes furthest behind in the pilot are no finalists. (Its test accuracies had been looked at by then.)
 
 Twelve fresh seeds then train all finalists. Points are chosen by their validation accuracy, in the
 notebook: "cheapest", the posterior ticket of least total cost whose validation accuracy is at most 0.05
