@@ -101,7 +101,9 @@ def test_the_runner_writes_pages_and_the_closing_table(tmp_path, session_cache):
     command = [sys.executable, str(ROOT / "notebooks/run.py"), "--out", str(tmp_path), *(p.stem for p in two)]
     done = subprocess.run(command, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    assert not [line for line in done.stderr.splitlines() if "XlaSerializedCacheEntry" not in line]  # TensorFlow 2.18
+    # Not ours: TensorFlow 2.18 on its cache, and what ipykernel's loop says where it is ended on a busy machine.
+    theirs = re.compile("XlaSerializedCacheEntry|^Task was destroyed but it is pending|^task: <Task pending .*Kernel.dispatch")
+    assert not [line for line in done.stderr.splitlines() if not theirs.search(line)]
     for path in two:
         assert (tmp_path / path.name).stat().st_size > 50_000
         assert (tmp_path / path.name).with_suffix(".html").stat().st_size > 300_000

@@ -130,8 +130,9 @@ def mixed_kinds(rows, rng=np.random.default_rng(17)):
     within = [n for n in ("trial", "seed") if n in rows]
     if not within:  # seconds, say
         return rows
-    known = rows[names].notna().all(axis=1)  # a control has no overlap, say
-    for _, part in rows.groupby([*within, known]):
+    if "overlap" in rows:  # which controls don't have
+        within = [*within, rows[names].notna().all(axis=1)]
+    for _, part in rows.groupby(within):
         rows.loc[part.index, names] = part[names].to_numpy()[rng.permutation(len(part))]
         if "reaches_dense_loss" in rows:
             timed = part.index[part.reaches_dense_loss.notna()]
