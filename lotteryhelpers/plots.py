@@ -27,6 +27,9 @@ LOOKS = {
     "untrained": (r"untrained variance $\sigma_0^2$", "#5f5f5f", "-.", "h"),
     "nll": ("nll", "#56b4e9", "-", "."),
     "accuracy": ("accuracy", "#5f5f5f", "-", "."),
+    "flipout": ("Flipout", "#56b4e9", "-", "o"),
+    "local": ("local", "#ca9161", "-.", "s"),
+    "shared": ("shared", "#5f5f5f", "--", "X"),
 }
 LOOKS |= {"chance": LOOKS["random"], "one-shot": LOOKS["dense_magnitude"]}  # other words for the same
 OWN = ("#ca9161", "-.", "8")  # a reader's own

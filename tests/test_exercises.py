@@ -361,15 +361,6 @@ WRONG = {
         (lambda history: len(history) > 3 and lh.jaccard(history[-2], history[-3]) > 0.9, "the newest mask"),
         (lambda history: lh.jaccard(history[-1], history[-2]) > 0.9, "it raised IndexError"),
     ],
-    "check_flipout": [
-        (lambda x, mu, sigma, e, s, r: x @ mu + (x @ (sigma * e)) * r, "signs s"),
-        (lambda x, mu, sigma, e, s, r: x @ mu + (x * s) @ (sigma * e), "signs r"),
-        (lambda x, mu, sigma, e, s, r: x @ mu + ((x * r) @ (sigma * e)) * s, "changed places"),
-        (lambda x, mu, sigma, e, s, r: ((x * s) @ (mu + sigma * e)) * r, "has signs, too"),
-        (lambda x, mu, sigma, e, s, r: ((x * s) @ (sigma * e)) * r, "x mu is missing"),
-        (lambda x, mu, sigma, e, s, r: x @ mu + ((x * s) @ (sigma**2 * e)) * r, "by the variance"),
-        (lambda x, mu, sigma, e, s, r: x @ mu + (x * s * r) @ (sigma * e), "it gives"),
-    ],
     "check_perturb": [
         (one_draw_for_all, "share their noise"),
         (lambda x, sigma, seed: activations(x, sigma, seed, x**2 @ sigma**4), "where the deviation belongs"),

@@ -35,14 +35,14 @@ def rows(dataset, seeds, draws, bayesian=None, client=None):
     return gather(dataset, cases, client)
 
 
-def variances(dataset, config, estimator, draws):
-    """All batch sizes of one estimator, at both posteriors."""
+def variances(dataset, config, estimator, draws, which="loc"):
+    """All batch sizes of one estimator, at both posteriors; ``which`` gradient: of the means, or "rho"."""
     start, (images, labels) = start_of(dataset, config.seed), dataset.train.tensors
     masks = [np.ones(m.shape, bool) for m in start.means]
     states = {"untrained": start, "trained": lh.load_or_train_bayesian(dataset, config, initial=start).final}
     network = build_network(ESTIMATORS[estimator], start.sizes)
     # Traced once for all sizes, and not by XLA: for so few draws it would compile longer than it saves.
-    sums_of = tf.function(functools.partial(moments, network, images, labels), autograph=False,
+    sums_of = tf.function(functools.partial(moments, network, which, images, labels), autograph=False,
                           input_signature=[tf.TensorSpec([None, None], tf.int32)])  # fmt: skip
     for size, count in draws.items():
         rng = np.random.default_rng([config.seed, size])
@@ -57,16 +57,16 @@ def variances(dataset, config, estimator, draws):
             yield row
 
 
-def moments(network, images, labels, batches):
+def moments(network, which, images, labels, batches):
     """Sums over the batches of g, g^2 and half (g - g')^2, an array a layer each."""
-    means = [layer.loc for layer in network.layers]
-    zeros = [tf.zeros_like(m) for m in means]
+    parameters = [getattr(layer, which) for layer in network.layers]
+    zeros = [tf.zeros_like(p) for p in parameters]
 
     def gradient(rows):
         with tf.GradientTape() as tape:
             logits, answers = network(tf.gather(images, rows), training=True), tf.gather(labels, rows)
             loss = tf.reduce_mean(tf.nn.sparse_softmax_cross_entropy_with_logits(answers, logits))
-        return tape.gradient(loss, means)
+        return tape.gradient(loss, parameters)
 
     def add(sums, rows):
         twice = [*zip(gradient(rows), gradient(rows), strict=True)]

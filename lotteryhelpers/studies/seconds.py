@@ -17,7 +17,7 @@ from lotteryhelpers.training import trainer_for
 
 TABLES = {"10_seconds": "turn batch estimator"}
 STORED = {"seeds": (300,), "turns": 7, "steps": {32: 400, 128: 300, 512: 100, 2_048: 25}}
-LIVE = {"seeds": (300,), "turns": 5, "steps": {128: 300}}
+LIVE = {"seeds": (300,), "turns": 3, "steps": {128: 200}}
 
 
 def rows(dataset, seeds, turns, steps):

@@ -220,20 +220,6 @@ def check_may_stop(may_stop):
         "they changed at first and then settled, and it goes on": lambda *stops: not stops[3],
         "the newest mask is quite another one, and it stops": lambda *stops: stops[4]})
 
-def check_flipout(flipout):
-    """``flipout(x, mu, sigma, e, s, r)``: [n, i], 3 of [i, units], signs [n, i], [n, units] to [n, units]."""
-    def right(x, mu, sigma, e, s, r):
-        return x @ mu + ((x * s) @ (sigma * e)) * r
-    kinds = [np.copy, np.copy, abs, np.copy, np.sign, np.sign]
-    cases = [tuple(f(normal(n, n, seed=i)) for i, f in enumerate(kinds)) for n in (2, 4)]
-    return compare(flipout, cases, right, {
-        "the signs s of the inputs are missing": lambda x, m, d, e, s, r: right(x, m, d, e, 1, r),
-        "the signs r of the units are missing": lambda x, m, d, e, s, r: right(x, m, d, e, s, 1),
-        "s and r have changed places": lambda x, m, d, e, s, r: right(x, m, d, e, r, s),
-        "the mean's product has signs, too": lambda x, m, d, e, s, r: ((x * s) @ (m + d * e)) * r,
-        "the mean's product x mu is missing": lambda x, m, *c: right(x, 0 * m, *c),
-        "the noise is scaled by the variance": lambda x, m, d, *c: right(x, m, d**2, *c)})
-
 def check_perturb(perturb):
     """``perturb(x, sigma, seed)``: [n, inputs], [inputs, units], a seed to the outputs' noise, [n, units]."""
     x, sigma = abs(normal(8, 5)) + 0.2, 0.1 + 0.5 * abs(normal(5, 4))
