@@ -305,17 +305,6 @@ WRONG = {
         (lambda run: [abs(m) > 0.5 for m in run.final.means], "it must return numbers"),
         (lambda run: abs(run.final.means[0]), "one a layer"),
     ],
-    "check_one_round": [
-        (lambda t, i, m, r: np.where(cut(t, m, int(r * m.sum())), i, 0), "cut off, not rounded"),
-        (lambda t, i, m, r: i * (m & (abs(t) > np.quantile(abs(t[m]), r))), "quantile"),
-        (with_trained, "isn't rewound"),
-        (lambda t, i, m, r: next_start(t, i, m, r, score=lambda w: -abs(w)), "the largest"),
-        (lambda t, i, m, r: next_start(t, i, m, r, score=lambda w: w), "size counts"),
-        (lambda t, i, m, r: next_start(i, i, m, r), "initial weights are ranked"),
-        (lambda t, i, m, r: next_start(t, i, m, r, keep=round(r * m.size)), "of all weights"),
-        (lambda t, i, m, r: next_start(t, i, m, r, there=np.ones_like(m)), "comes back"),
-        (prunes_the_callers_mask, "in place"),
-    ],
     "check_schedule": [
         (lambda density, rounds: np.full(rounds, density ** (1 / rounds)), "fractions kept"),
         (lambda density, rounds: [(1 - density) / rounds] * rounds, "added, not multiplied"),
@@ -324,14 +313,6 @@ WRONG = {
         (lambda density, rounds: np.linspace(0.1, 0.3, rounds), "another density"),
         (lambda density, rounds: [1 - density] + [0] * (rounds - 1), "between 0 and 1|added"),
         (lambda density, rounds: np.full(rounds + 1, 0.2), "shape"),
-    ],
-    "check_constants": [
-        (lambda initial: [np.full_like(w, w.std()) for w in initial], "all are positive"),
-        (lambda initial: [np.sign(w) * np.mean(abs(w)) for w in initial], "mean of |w|"),
-        (lambda initial: [np.sign(w) * w.var() for w in initial], "variance"),
-        (lambda initial: [np.sign(w) * w.std(axis=0) for w in initial], "each unit"),
-        (lambda initial: [np.sign(w) * np.std([v for u in initial for v in u.ravel()]) for w in initial], "all layers"),
-        (lambda initial: np.sign(initial[0]) * initial[0].std(), "one a layer"),
     ],
     "check_supermask": [
         (lambda initial, final, count: ~large_final(initial, final, count), "are pruned"),

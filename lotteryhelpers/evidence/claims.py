@@ -1,6 +1,8 @@
 """Claims: sentences, the comparisons that they rest on, and the words that were found."""
 
+import contextlib
 import dataclasses
+import traceback
 
 from lotteryhelpers.evidence.intervals import MARGIN, WORDS, holm, paired_interval
 
@@ -26,6 +28,18 @@ class MarkdownTable:
     def _repr_markdown_(self):
         lines = self.head, ["---"] * len(self.head), *self.rows
         return "\n".join("| " + " | ".join(str(c).replace("|", "\\|") for c in line) + " |" for line in lines)
+
+
+@contextlib.contextmanager
+def asserted(stored):
+    """Assertions in a ``with`` are raised where ``stored``; under a reader's own settings they are said."""
+    try:
+        yield
+    except AssertionError as error:
+        if stored:
+            raise
+        failed = traceback.extract_tb(error.__traceback__)[-1].line
+        print(f"With these settings this doesn't hold: {failed}")
 
 
 def claims_table(claims, *, stored, margin=MARGIN, family=False):

@@ -15,7 +15,7 @@ from lotteryhelpers.studies.shared import gather, start_of
 
 TABLES = {"10_curves": "batch estimator seed step"}
 STORED = {"seeds": range(300, 305), "epochs": 15, "rates": {128: 1.2e-3, 1_024: 4.8e-3}}
-LIVE = {"seeds": range(300, 303), "epochs": 25, "rates": {64: 3e-3, 128: 4e-3}}
+LIVE = {"seeds": range(300, 303), "epochs": 25, "rates": {128: 4e-3}}
 
 
 def rows(dataset, seeds, epochs, rates, client=None):

@@ -28,8 +28,8 @@ STORED = {
     "seeds": range(200, 205), "densities": (0.5, 0.2, 0.1, 0.05), "action_densities": (0.2, 0.05),
     "frozen_densities": (0.5, 0.2, 0.05), "grid": tuple(0.8**k for k in range(1, 19)),
     "lengths": (lh.TrainConfig(15), lh.TrainConfig(55, 60)), "ticket": lh.TrainConfig(10)}  # fmt: skip
-LIVE = {"seeds": range(200, 203), "densities": (0.5, 0.2, 0.1, 0.05), "action_densities": (0.05,),
-        "frozen_densities": (0.5, 0.05), "grid": (0.64, 0.4, 0.2, 0.1)}  # fmt: skip
+LIVE = {"seeds": range(200, 203), "densities": (0.2, 0.05), "action_densities": (0.05,),
+        "frozen_densities": (0.05,), "grid": (0.64, 0.4, 0.2, 0.1)}  # fmt: skip
 CRITERIA = {
     "dense": ("large_final", "small_final", "large_init", "magnitude_increase", "movement", "random",
               "large_final_same_sign", "magnitude_increase_same_sign"),

@@ -22,7 +22,7 @@ RESULTS = pathlib.Path(__file__).parents[2] / "notebooks" / "results"  # of a ch
 def table_of(dataset, study, name, seeds=None):
     """A study's ``Table``: of MNIST as it is stored, else made now in the sizes ``LIVE``."""
     if dataset.name == "mnist":
-        return Table(pd.read_csv(RESULTS / f"{name}.csv", keep_default_na=False))
+        return Table(pd.read_csv(RESULTS / f"{name}.csv"))
     sizes = study.LIVE | {key: seeds for key in study.LIVE if seeds and "seeds" in key}
     options = {"table": name} if len(study.TABLES) > 1 else {}
     return Table(pd.DataFrame(study.rows(dataset, **sizes, **options)))

@@ -14,7 +14,7 @@ from lotteryhelpers.studies.shared import gather, start_of, ticket
 
 TABLES = {"07_supermasks": "weights rescale seed"}
 STORED = {"seeds": range(200, 205), "config": lh.TrainConfig(12, 128, 0.1), "ticket": lh.TrainConfig(10)}
-LIVE = {"seeds": range(200, 203), "config": lh.TrainConfig(12, 64, 0.1)}
+LIVE = {"seeds": range(200, 203), "config": lh.TrainConfig(40, 64, 0.1)}
 
 
 def rows(dataset, seeds, config, ticket=None, client=None):

@@ -135,27 +135,6 @@ def check_criterion(criterion):
         "the weights that the data need come last; higher must mean keep": lambda *a: max(found(a)) < 0.4,
         "it finds what the data need no better than chance": lambda *a: min(found(a)) < 0.6})
 
-def check_one_round(one_round):
-    """``one_round(trained, initial, mask, rate)``: [inputs, units] thrice and a number to the next start."""
-    masks = [top(normal(rows, 4, seed=3), kept) for rows, kept in ((2, 4), (6, 17), (6, 19))]
-    # pruned weights are nearly zero: of exact zeros a reader may take any first
-    cases = [(np.where(m, 1, 1e-9) * normal(*m.shape), normal(*m.shape, seed=1), m, 0.25) for m in masks]
-    def start(trained, initial, mask, rate, score=abs, of=None, whole=round):
-        keep = mask.sum() - whole(rate * (mask.sum() if of is None else of))
-        return np.where(top(np.where(mask, score(trained), -99), keep), initial, 0)
-    return compare(one_round, cases, start, {
-        "what is left isn't rewound: its trained weights are there": lambda t, i, m, r: start(t, t, m, r),
-        "the largest are pruned, not the smallest": lambda *c: start(*c, score=lambda w: -abs(w)),
-        "large negative weights are pruned first: size counts": lambda *c: start(*c, score=lambda w: w),
-        "the initial weights are ranked, not the trained": lambda t, i, m, r: start(i, i, m, r),
-        "the rate is taken of all weights, not of what was left": lambda *c: start(*c, of=c[2].size),
-        "the number to prune is cut off, not rounded": lambda *c: start(*c, whole=int),
-        "a quantile doesn't prune an exact number: count the weights": lambda t, i, m, r:
-            np.where(m & (abs(t) > np.quantile(abs(t[m]), r)), i, 0),
-        "the number to keep is taken of all weights, not of what was left": lambda t, i, m, r:
-            np.where(top(np.where(m, abs(t), 0), m.size - round(r * m.size)), i, 0),
-        "what earlier rounds pruned comes back": lambda t, i, m, r: start(t, i, np.ones_like(m), r)})
-
 def check_schedule(schedule):
     """``schedule(density, rounds)``: two numbers to the fraction to prune in each round, [rounds]."""
     cases = [(0.2, 4), (0.036, 3), (0.5, 8)]
@@ -167,17 +146,6 @@ def check_schedule(schedule):
         "a fraction isn't above 0 and below 1": some(lambda r, d, n: r.min() <= 0 or r.max() >= 1),
         "another density is left at the end": some(lambda r, d, n: not np.isclose(np.prod(1 - r), d)),
         "every round prunes the same: that is the paper's plan": every(lambda r, d, n: np.ptp(r) < 1e-6)})
-
-def check_constants(constants):
-    """``constants(initial)``: a list of [inputs, units] to a list of those shapes, one size in each layer."""
-    def made(layers, size=np.std, sign=lambda w: np.where(w < 0, -1, 1)):
-        return [sign(w) * size(w) for w in layers]
-    return compare(constants, [([normal(2, 2)],), ([normal(4, 3), 0.1 * normal(3, 2)],)], made, {
-        "all are positive: the initial signs are gone": lambda w: made(w, sign=np.ones_like),
-        "the size is the mean of |w|": lambda w: made(w, lambda x: abs(x).mean()),
-        "the size is the variance": lambda w: made(w, np.var),
-        "each unit has its own size; a layer is to have one": lambda w: made(w, lambda x: x.std(0)),
-        "all layers share one size": lambda w: made(w, lambda x: np.concatenate([*map(np.ravel, w)]).std())})
 
 def check_supermask(supermask):
     """``supermask(initial, final, count)``: [inputs, classes] twice and a number to a mask, True = kept."""
