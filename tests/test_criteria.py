@@ -28,7 +28,7 @@ def test_criteria_are_their_formulas(small_run, extras):
         "magnitude_increase": abs(m) - abs(m0),
     }  # fmt: skip
     others = {f"{name}_same_sign" for name in ("large_final", "magnitude_increase", "variance", "snr")}
-    assert set(lh.CRITERIA) == {*formulas, *others, "snip", "random", "random_live", "shuffled"}
+    assert set(lh.CRITERIA) == {*formulas, *others, "snip", "random", "random_live", "shuffled", "shuffled_rows", "pixel_variance"}
     for name, formula in formulas.items():
         np.testing.assert_allclose(
             lh.CRITERIA[name](small_run, **extras)[1], formula, rtol=1e-4, atol=1e-5, err_msg=name
@@ -105,6 +105,22 @@ def test_shuffled_has_the_variances_counts_and_a_random_choice(small_run):
         assert lh.jaccard(real[layer : layer + 1], shuffled[layer : layer + 1]) == pytest.approx(
             d / (2 - d), abs=0.06
         )
+
+
+def test_shuffled_rows_have_the_variances_counts_in_each_row(digits, small_run):
+    rng = np.random.default_rng(0)
+    for real, other in zip(*(lh.CRITERIA[name](small_run, rng=rng) for name in ("variance", "shuffled_rows")), strict=True):
+        cut = np.quantile(real, 0.8)
+        other = -(other**2)  # deviations there, variances here
+        assert ((real > cut).sum(1) == (other > cut).sum(1)).all() and ((real > cut) != (other > cut)).any()
+
+
+def test_pixel_variance_draws_by_the_images_and_by_nothing_else(digits, small_run):
+    masks = [lh.masks_for(small_run, "pixel_variance", 0.1, dataset=digits, rng=np.random.default_rng(n)) for n in range(20)]
+    shares = np.mean([m[0].mean(1) for m in masks], axis=0)
+    variances = digits.train.images.var(axis=0)
+    assert np.corrcoef(shares, variances)[0, 1] > 0.9 and shares[variances < 1e-6].max(initial=0) == 0
+    assert 0.05 < np.mean([m[1].mean(1) for m in masks], axis=0).min()  # in the other layers chance
 
 
 def test_shuffled_leaves_out_what_an_earlier_mask_pruned(digits, small_run):

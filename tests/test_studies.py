@@ -23,6 +23,7 @@ LONG, SHORT = lh.TrainConfig(2, 64, 3e-3), lh.TrainConfig(1, 64, 3e-3)
 BOTH = {"bayesian": LONG, "ticket": SHORT}
 TINY = {
     "criteria": {"seeds": (7,), "named_seeds": (7,), "densities": (0.2,)} | BOTH,
+    "named": {"seeds": (7,)} | BOTH,
     "priors": {"seeds": (7,), "densities": (0.2,), "priors": (0.3,), "kl_weights": (1.0,)} | BOTH,
     "magnitude": {"seeds": (7,), "densities": (0.2,)} | BOTH,
     "stability": {"seeds": (7, 8), "densities": (0.2,), "bayesian": LONG},
@@ -68,7 +69,7 @@ def without_seconds(rows):
 @pytest.mark.parametrize(("name", "table"), TABLES, ids=[table for _, table in TABLES])
 def test_tiny_rows_on_digits_have_the_stored_tables_columns(name, table, digits, cluster):
     options = {"table": table} if len(MODULES[name].TABLES) > 1 else {}
-    if name in ("criteria", "priors", "magnitude"):  # else a sweep starts its own processes
+    if name in ("criteria", "named", "priors", "magnitude"):  # else a sweep starts its own processes
         options["client"] = cluster
     rows = list(MODULES[name].rows(digits, **TINY[name], **options))
     stored = pd.read_csv(RESULTS / f"{table}.csv", keep_default_na=False)
@@ -98,7 +99,7 @@ def test_stored_tables_were_made_with_what_the_study_says_now(name, table):
 
 
 def test_what_was_written_before_a_run_stands_in_the_study():
-    for name in ("masks", "when", "frugal", "transfer", "gradients", "curves"):
+    for name in ("masks", "named", "when", "frugal", "transfer", "gradients", "curves"):
         assert "Written down before the first run" in MODULES[name].__doc__, name
     assert "Written down before the second run" in MODULES["rounds"].__doc__
     assert "Expected before the pilot" in MODULES["frontier"].__doc__

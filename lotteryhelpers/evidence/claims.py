@@ -38,8 +38,7 @@ def asserted(stored):
     except AssertionError as error:
         if stored:
             raise
-        failed = traceback.extract_tb(error.__traceback__)[-1].line
-        print(f"With these settings this doesn't hold: {failed}")
+        print("With these settings this doesn't hold:", traceback.extract_tb(error.__traceback__)[-1].line)
 
 
 def claims_table(claims, *, stored, margin=MARGIN, family=False):

@@ -39,12 +39,15 @@ def _snip(run, *, dataset=None, **_):
     return each(lambda w, g: abs(w * g.numpy()), run.initial.means, tape.gradient(loss, weights))
 
 
-@criterion
-def _random_live(run, *, dataset=None, rng=None, **_):
-    """Control: chance, but the weights of pixels that no training image lights come last."""
-    live = need("random_live", "dataset", dataset).train.images.max(axis=0) > 0
-    scores = CRITERIA["random"](run, rng=need("random_live", "rng", rng))
-    return scores[0] + live[:, None], *(s + 1 for s in scores[1:])
+def dead_last(scores, dataset):
+    """The scores, with those of pixels that no training image lights behind all others."""
+    live, (first, *rest) = dataset.train.images.max(axis=0) > 0, scores
+    return [np.where(live[:, None], first, first - 1e3), *rest]
+
+
+formula("random_live", "Control: chance, but the weights of pixels that no training image lights come last.",
+        lambda run, *, dataset=None, rng=None, **_: dead_last(CRITERIA["random"](
+            run, rng=need("random_live", "rng", rng)), need("random_live", "dataset", dataset)))  # fmt: skip
 
 
 @criterion
@@ -55,6 +58,19 @@ def _shuffled(run, *, rng=None, **_):
     for score, mask in zip(scores, run.masks, strict=True):
         score[mask] = rng.permutation(score[mask])  # what an earlier mask pruned has no part
     return scores
+
+
+formula("shuffled_rows", "Control: the variance's order shuffled in each row: as many an input, by chance.",
+        lambda run, *, rng=None, **_: each(lambda s: need("shuffled_rows", "rng", rng).permuted(-s, axis=1),
+                                           stddevs(run.final)))  # fmt: skip
+
+
+@criterion
+def _pixel_variance(run, *, dataset=None, rng=None, **_):
+    """Control: drawn with a pixel's variance over the images as odds, layer 1 (Efraimidis, Spirakis 2006)."""
+    odds = np.maximum(need("pixel_variance", "dataset", dataset).train.images.var(axis=0), 1e-9)[:, None]
+    first, *rest = CRITERIA["random"](run, rng=need("pixel_variance", "rng", rng))
+    return np.log(first) / odds, *rest
 
 
 def _same_sign(run, *, name, **extras):
