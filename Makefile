@@ -3,6 +3,7 @@
 # make check  what to run while working: the linter, the quick tests, one notebook
 # make lab    JupyterLab on notebooks/
 # make site   the notebooks, as they are stored, as web pages -> build/site/
+# make slides the lecture of notebooks/README.md as one HTML file -> build/lecture.html
 # make links  the repository's address, kept in pyproject.toml, into notebooks and README
 # make colab  every notebook in a stand-in for Colab, half an hour -> build/colab/
 # make bench  how fast, beside what people use instead -> tests/benchmarks/results.md
@@ -10,7 +11,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: run test check lab site links colab bench studies
+.PHONY: run test check lab site slides links colab bench studies
 run: .venv/installed
 	$(BIN)/python notebooks/run.py
 
@@ -30,6 +31,10 @@ lab: .venv/installed
 site: .venv/installed
 	$(BIN)/python -m pip install --disable-pip-version-check --progress-bar=off -e ".[site]"
 	$(BIN)/python -m sphinx -W --keep-going -q -d build/doctrees notebooks build/site
+
+slides: .venv/installed
+	$(BIN)/python -m pip install --disable-pip-version-check --progress-bar=off -e ".[site]"
+	$(BIN)/python notebooks/slides.py build/lecture.html
 
 links: .venv/installed
 	$(BIN)/python notebooks/links.py

@@ -62,6 +62,54 @@ def test_every_figure_has_words_for_those_who_cannot_see_it(number):
     assert figures and all(len(words.get("alt", "")) > 25 for words in figures), figures
 
 
+def bound_and_read(source):
+    """Names that a cell binds at its top level, and those that it reads without having bound them before."""
+    bound, read = set(), set()
+
+    def visit(node, local=frozenset(), top=True):
+        children = [*ast.iter_child_nodes(node)]
+        if isinstance(node, ast.FunctionDef | ast.Lambda):
+            own = {n.arg for n in ast.walk(node.args) if isinstance(n, ast.arg)}
+            own |= {n.id for n in ast.walk(node) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)}
+            local, inside = local | own, False
+            for child in children:
+                visit(child, local, inside)
+            if top and isinstance(node, ast.FunctionDef):
+                bound.add(node.name)
+        elif isinstance(node, ast.Name):
+            if isinstance(node.ctx, ast.Load) and node.id not in local | bound:
+                read.add(node.id)
+            elif isinstance(node.ctx, ast.Store) and top and node.id not in local:
+                bound.add(node.id)
+        else:
+            if isinstance(node, ast.ListComp | ast.SetComp | ast.DictComp | ast.GeneratorExp):
+                local |= {n.id for g in node.generators for n in ast.walk(g.target) if isinstance(n, ast.Name)}
+                children = [*node.generators, *(c for c in children if not isinstance(c, ast.comprehension))]
+            if isinstance(node, ast.Assign | ast.For | ast.comprehension):  # what is on the right comes first
+                right = node.value if isinstance(node, ast.Assign) else node.iter
+                children = [right, *(c for c in children if c is not right)]
+            for child in children:
+                visit(child, local, top)
+
+    visit(ast.parse(source))
+    return bound, read
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda p: p.stem)
+def test_a_cell_can_be_run_again_after_all_the_others(path):
+    """No later cell, an exercise's neither, gives another meaning to a name that an earlier one needs."""
+    cells = [bound_and_read(c.source) for c in code_cells(nbformat.read(path, as_version=4))]
+    for place, (_, read) in enumerate(cells):
+        before = set().union(*(bound for bound, _ in cells[:place]))
+        after = set().union(*(bound for bound, _ in cells[place + 1 :]))
+        assert not read & before & after, f"code cell {place + 1} needs what a later one binds anew"
+
+
+def test_names_that_a_cell_binds_and_reads():
+    assert bound_and_read("x = x + y\nfor a in b: c = a\n[d for d in e]\ndef f(g): return g + h + x\nf(c)") == (
+        {"x", "a", "c", "f"}, {"x", "y", "b", "e", "h"})  # fmt: skip
+
+
 def test_stored_tables_say_how_they_were_made():
     tables = sorted((ROOT / "notebooks" / "results").glob("*.csv"))
     makes = {t: f"python -m lotteryhelpers.studies {n}" for n in STUDIES

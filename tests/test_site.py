@@ -129,3 +129,40 @@ def test_on_a_phone_the_search_finds_flipout(phone, site):
     phone.wait_for_load_state("domcontentloaded")
     assert "10_why_flipout.html" in phone.url
     assert "Flipout" in phone.locator("article h1").inner_text()
+
+
+@pytest.fixture(scope="session")
+def lecture(tmp_path_factory):
+    """The lecture's file, as `make slides` writes it."""
+    target = tmp_path_factory.mktemp("slides") / "lecture.html"
+    done = subprocess.run([sys.executable, ROOT / "notebooks/slides.py", target], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return target
+
+
+def test_the_lecture_has_every_stop_of_the_path_with_its_figure_and_notes(lecture):
+    path = (ROOT / "notebooks/README.md").read_text().split("## A lecture of 50 minutes")[1].split("\n## ")[0]
+    headings = [h for line in path.splitlines() if line.startswith("| ") for h in re.findall(r'"([^"]+)"', line)]
+    text = lecture.read_text(encoding="utf-8")
+    slides = text.split("<section>")[1:]
+    assert len(headings) > 12 and 12 < len(slides) < 40
+    for heading in headings:
+        own = [slide for slide in slides if f"<h2>{heading.split('$')[0]}" in slide]
+        assert own and all('<aside class="notes">' in slide for slide in own), heading
+        assert heading == "The rule, before any run" or any("<img" in s or "<table" in s or "<ol" in s or "<ul" in s or "<p" in s for s in own)
+    assert text.count("<img ") == len(re.findall('<img alt="[^"]{25,}" src="data:image/png;base64,', text)) >= 10
+
+
+def test_the_lecture_fits_a_projector_and_asks_the_network_for_nothing(lecture, chromium):
+    context, asked = chromium.new_context(viewport={"width": 1280, "height": 720}), []
+    context.route(re.compile("^(?!file:)"), lambda route: (asked.append(route.request.url), route.abort()))
+    page = context.new_page()
+    page.goto(lecture.as_uri(), wait_until="load")
+    for number in range(page.evaluate("Reveal.getTotalSlides()")):
+        page.evaluate(f"Reveal.slide({number})")
+        over = page.evaluate("""[...document.querySelectorAll("section.present *")].filter(e => e.offsetParent
+            && (e.getBoundingClientRect().bottom > innerHeight + 1 || e.getBoundingClientRect().right > innerWidth + 1)
+            ).map(e => e.textContent.slice(0, 60))""")
+        assert not over, (number, over)
+    assert not [url for url in asked if not url.startswith(("data:", "blob:"))]
+    context.close()
