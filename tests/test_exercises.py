@@ -290,12 +290,6 @@ WRONG = {
         (shuffled_in_place, "in place"),
         (lambda masks, seed: masks[0], "one a layer"),
     ],
-    "check_chance_overlap": [
-        (lambda a, b: a * b, "of all weights"),
-        (lambda a, b: a * b / (a + b), "counted twice"),
-        (lambda a, b: a**2 / (2 * a - a**2), "only one density"),
-        (lambda a, b: np.where(a < b, a / b, b / a), "nested"),
-    ],
     "check_criterion": [
         (lambda run: list(run.final.means), "large negative"),
         (lambda run: list(map(np.divide, run.final.means, run.final.stddevs)), "large negative"),

@@ -114,15 +114,6 @@ def check_control(control):
         "neither every input's nor every unit's number is copied": lambda *a: not all(
             any(same(sums(x, axis), sums(masks, axis)) for axis in (0, 1)) for x in a)})
 
-def check_chance_overlap(chance_overlap):
-    """``chance_overlap(a, b)``: two arrays [n] of densities to the overlap of random masks, [n]."""
-    cases = [(np.array([0.5]), np.array([0.2])), (np.array([0.1, 0.9]), np.array([0.4, 0.9]))]
-    return compare(chance_overlap, cases, lambda a, b: a * b / (a + b - a * b), {
-        "this is the share that both keep, of all weights": lambda a, b: a * b,
-        "what both keep is counted twice in what either keeps": lambda a, b: a * b / (a + b),
-        "only one density is used, as if they were equal": lambda a, b: a / (2 - a),
-        "this is the overlap of nested masks": lambda a, b: np.minimum(a, b) / np.maximum(a, b)})
-
 def check_criterion(criterion):
     """``criterion(run)``: a ``BayesianRun`` to scores, a list of [inputs, units], higher = keep."""
     runs, useful = zip(*map(planted, range(2)), strict=True)
