@@ -68,13 +68,13 @@ def section(notebook, heading):
     raise ValueError(f"the lecture names the heading {heading!r}: the notebook has none of that name")
 
 
-def shown_by(cells):
+def shown_by(cells, heading):
     """The first figure or list as HTML, and the sentence that says what we see in it; "" if there is none."""
     for place, cell in enumerate(cells):
         for output in cell.get("outputs", []):
             data = output.get("data", {})
             if "image/png" in data:
-                words = html.escape(output.metadata["image/png"]["alt"])
+                words = html.escape(output.metadata.get("image/png", {}).get("alt", heading))
                 picture = f'<img alt="{words}" src="data:image/png;base64,{data["image/png"].strip()}">'
             elif "text/markdown" in data:
                 picture = MARKDOWN.render(data["text/markdown"])
@@ -96,7 +96,7 @@ def slides_of(folder):
             first, cells = section(nbformat.read(folder / file, as_version=4), heading)
             words = "\n".join([first, *(c.source for c in cells if c.cell_type == "markdown")])
             guess = re.search(r"\*\*Your guess.*", words)
-            picture, seen = shown_by(cells)
+            picture, seen = shown_by(cells, heading)
             aside = f'<aside class="notes">{minutes} minutes. {MARKDOWN.render(notes)}</aside>'
             head = f"<h2>{MARKDOWN.renderInline(heading)}</h2>"
             if guess:
