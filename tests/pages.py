@@ -14,8 +14,9 @@ BY_NUMBER = {path.name[:2]: path for path in NOTEBOOKS}
 #: Runs after a page's parameters. Trainings that have been are given again, sweeps run on the tests' own cluster;
 #: the modules are as they were.
 REMEMBER = """
-import builtins, contextlib
-asserted = lambda stored: contextlib.nullcontext()  # a reader's settings are the stored ones here: claims must hold
+import builtins, contextlib, sys
+import lotteryhelpers.evidence
+lotteryhelpers.evidence.asserted = asserted = lambda stored: contextlib.nullcontext()  # a reader's settings are the stored ones here: claims must hold
 def _remembered(real, known={}):
     def instead(*args, **kwargs):
         named = lambda v: v.fingerprint if isinstance(v, lh.Dataset) else v
@@ -37,7 +38,8 @@ if not hasattr(builtins, "_before"):
     shared.sweep_rows = lambda *args, _real=shared.sweep_rows, _there=_client, **options: _real(*args, **options | {"client": _there})
     for _name in ("train_bayesian", "train_ticket", "iterative_magnitude_pruning", "train_supermask"):
         setattr(lh, _name, _remembered(getattr(lh, _name)))
-    builtins._before = [(m, dict(vars(m))) for m in [lh, *(globals()[n] for n in ("pd", "plt", "study") if n in globals())]]
+    builtins._before = [(m, dict(vars(m))) for m in [
+        lh, sys.modules["pandas"], sys.modules["matplotlib.pyplot"], *([study] if "study" in globals() else [])]]
 for _module, _names in builtins._before:
     for _name, _value in _names.items():
         setattr(_module, _name, _value)
