@@ -71,9 +71,8 @@ def bound_and_read(source):
         if isinstance(node, ast.FunctionDef | ast.Lambda):
             own = {n.arg for n in ast.walk(node.args) if isinstance(n, ast.arg)}
             own |= {n.id for n in ast.walk(node) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)}
-            local, inside = local | own, False
-            for child in children:
-                visit(child, local, inside)
+            for child in children:  # what a function binds stays in it
+                visit(child, local | own, top=False)
             if top and isinstance(node, ast.FunctionDef):
                 bound.add(node.name)
         elif isinstance(node, ast.Name):
