@@ -221,7 +221,7 @@ def test_the_command_lists_all_studies_and_refuses_an_unknown_one_by_name(capsys
     assert all(line.endswith("  stored") for line in lines[1:])
     with pytest.raises(SystemExit, match="2"):
         __main__.main(["when", "wehn"])
-    assert "there is no study 'wehn'; there are criteria, priors," in capsys.readouterr().err
+    assert "there is no study 'wehn'; there are criteria, named, priors," in capsys.readouterr().err
 
 
 def test_without_a_checkout_the_command_says_so(tmp_path, monkeypatch, capsys):

@@ -69,7 +69,7 @@ formula("shuffled_rows", "Control: the variance's order shuffled in each row: as
 def _pixel_variance(run, *, dataset=None, rng=None, **_):
     """Control: drawn with a pixel's variance over the images as odds, layer 1 (Efraimidis, Spirakis 2006)."""
     odds = np.maximum(need("pixel_variance", "dataset", dataset).train.images.var(axis=0), 1e-9)[:, None]
-    first, *rest = CRITERIA["random"](run, rng=need("pixel_variance", "rng", rng))
+    first, *rest = each(lambda m: need("pixel_variance", "rng", rng).random(m.shape), run.final.means)
     return np.log(first) / odds, *rest
 
 
