@@ -4,6 +4,7 @@ import os
 import pathlib
 import sys
 
+import nbformat
 from docutils import nodes
 from sphinx import addnodes
 from sphinx.transforms import SphinxTransform
@@ -22,6 +23,7 @@ nb_execution_mode = "off"
 nb_merge_streams = True
 nb_render_markdown_format = "myst"  # outputs hold tables and $...$ too, which CommonMark has not
 nb_render_image_options = {"alt": "figure", "scale": "100%"}  # with a scale Sphinx links it to its full size
+nb_custom_formats = {".ipynb": ["conf.with_words", {}, False]}
 nb_ipywidgets_js = {}  # no output depends on a widget
 myst_enable_extensions = ["dollarmath"]
 myst_dmath_double_inline = True  # $$...$$ within a paragraph is display mathematics, as in Jupyter
@@ -47,6 +49,16 @@ html_theme_options = {
     "navbar_persistent": [],  # one search field is enough
     "footer_content_items": [],
 }
+
+
+def with_words(text):
+    """A notebook in which the words that stand for a figure are where MyST-NB looks for them, at its cell."""
+    notebook = nbformat.reads(text, as_version=4)
+    for cell in notebook.cells:
+        for output in cell.get("outputs", []):
+            if "alt" in output.get("metadata", {}).get("image/png", {}):
+                cell.metadata["mystnb"] = {"image": nb_render_image_options | output.metadata["image/png"]}
+    return notebook
 
 
 class LinksToTheRepository(SphinxTransform):

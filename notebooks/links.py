@@ -19,9 +19,10 @@ except ImportError:  # Python 3.10
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 
+#: On Colab it clones, whole or not at all, then installs; the pins keep pip from changing what Colab ships.
 SET_UP = '''\
-import importlib.util, os, pathlib, subprocess, sys  # set-up: run this first; nothing to change here
-# On Colab: clone whole or not at all, then install; the pins keep pip from changing what Colab ships.
+# @title Set-up: run this first; nothing to change here
+import importlib.util, os, pathlib, subprocess, sys
 REPO_URL = os.environ.get("LOTTERYHELPERS_REPO_URL", "THE_ADDRESS")
 ON_COLAB = """test -d "$0" || (rm -rf "$0.new" && git clone -q --depth=1 "$1" "$0.new" && mv "$0.new" "$0")
 "$2" -m pip list --format=freeze > "$0.pins"
@@ -40,6 +41,9 @@ try:
 except ModuleNotFoundError as error:
     fix = f'{sys.executable} -m pip install -e "{(above or ["CHECKOUT"])[0]}[notebooks]"'
     raise ModuleNotFoundError(f"{error}; in a terminal: {fix}", name=error.name) from error'''
+
+#: Shows its title only: in Colab, in JupyterLab, on the site.
+FOLDED = {"cellView": "form", "jupyter": {"source_hidden": True}, "tags": ["hide-input"]}
 
 BADGES = (
     "[![Open in Colab](https://colab.research.google.com/assets/colab-badge.svg)]"
@@ -88,7 +92,7 @@ def main(root=ROOT):
         first = notebook.cells[0]
         first.source = with_badges(first.source, repo, path.name)
         set_up = next(cell for cell in notebook.cells if cell.cell_type == "code")
-        set_up.source = set_up_cell(url)
+        set_up.source, set_up.metadata = set_up_cell(url), nbformat.from_dict(FOLDED)
         if nbformat.writes(notebook) != before:
             nbformat.write(notebook, path)
             changed.append(path.name)

@@ -7,9 +7,11 @@ python notebooks/run.py --in-place            also put the outputs into the note
 
 import argparse
 import base64
+import html
 import io
 import os
 import pathlib
+import re
 import sys
 import threading
 import time
@@ -27,6 +29,8 @@ MAIN = [
     "03_build_masks",
     "04_dense_versus_masked",
 ]
+#: Pages without the set-up cells.
+WITHOUT_SET_UP = {"TagRemovePreprocessor": {"enabled": True, "remove_input_tags": {"hide-input"}}}
 WIDGET = "application/vnd.jupyter.widget-view+json"
 
 
@@ -53,6 +57,14 @@ def slim_pictures(notebook):
                     packed = io.BytesIO()
                     picture.convert("RGB").save(packed, "PNG", optimize=True)
                     data["image/png"] = base64.b64encode(packed.getvalue()).decode()
+
+
+def with_words(page, notebook):
+    """The page's HTML with the words that stand for each figure: the exporter doesn't read them."""
+    outputs = [output for cell in notebook.cells for output in cell.get("outputs", [])]
+    figures = iter([o.metadata.get("image/png", {}) for o in outputs if "image/png" in o.get("data", {})])
+    nothing = "No description has been provided for this image"
+    return re.sub(nothing, lambda _: html.escape(next(figures).get("alt", nothing)), page)
 
 
 def execute(name, heartbeat=10):
@@ -117,8 +129,8 @@ def main():
             sys.exit(f"{name} failed:\n{error}")
         total += seconds
         nbformat.write(notebook, out / f"{pathlib.Path(name).stem}.ipynb")
-        page, _ = HTMLExporter().from_notebook_node(notebook)
-        (out / f"{pathlib.Path(name).stem}.html").write_text(page, encoding="utf-8")
+        page, _ = HTMLExporter(config=WITHOUT_SET_UP).from_notebook_node(notebook)
+        (out / f"{pathlib.Path(name).stem}.html").write_text(with_words(page, notebook), encoding="utf-8")
         if arguments.in_place:
             nbformat.write(notebook, HERE / f"{pathlib.Path(name).stem}.ipynb")
     say(f"\nnotebooks and HTML pages in {out.name}/, {total:.0f} s in all")

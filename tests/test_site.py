@@ -65,6 +65,7 @@ def test_no_link_and_no_picture_is_dead(pages):
     assert len(links) > 100  # the test above had something to test
     pictures = [image for soup in pages.values() for image in soup.select("article .cell_output img")]
     assert len(pictures) > 30
+    assert all(len(picture.get("alt", "")) > 25 for picture in pictures)  # for those who can't see them
 
 
 def test_links_to_files_that_are_no_pages_lead_to_the_repository(pages):
