@@ -161,6 +161,8 @@ claims_table = lambda claims, _real=claims_table, **how: _real(claims, **how | {
 #: For what only reads stored rows: a cell that trains again ends at once, and no claim about them needs it.
 UNTRAINED = """
 lh.train_bayesian = lh.train_ticket = lh.train_supermask = lh.iterative_magnitude_pruning = lh.sweep = None
+import lotteryhelpers.studies.shared
+lotteryhelpers.studies.shared.gather = None
 """
 MNIST = {"DATASET": "mnist", "LOTTERYHELPERS_DATA_DIR": MNIST_DIR}
 

@@ -86,7 +86,9 @@ def test_equations_are_left_to_mathjax_and_solutions_are_folded(pages):
         assert soup.select_one("script[src*=mathjax]")
         article = soup.select_one("article")
         assert "$$" not in source or article.select("div.math"), path
-        assert len(article.select("details")) == source.count("<details"), path
+        assert len(article.select("details:not(.hide)")) == source.count("<details"), path
+        (folded,) = article.select("details.hide")
+        assert "@title Set-up" in folded.text, path
         fenced = re.findall(r"<details(?:(?!</details>).)*?```python", source, re.S)
         assert len(article.select("details .highlight-python")) == len(fenced) >= (0 if path.name.startswith("00") else 1), path
         for code in article.select("pre, code, script, style, .math"):
