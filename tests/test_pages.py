@@ -131,7 +131,7 @@ def mixed_kinds(rows, rng=np.random.default_rng(17)):
     if not within:  # seconds, say
         return rows
     if "overlap" in rows:  # which controls don't have
-        within = [*within, rows[names].notna().all(axis=1)]
+        within = [*within, np.array(rows[names].notna()).all(axis=1)]
     for _, part in rows.groupby(within):
         rows.loc[part.index, names] = part[names].to_numpy()[rng.permutation(len(part))]
         if "reaches_dense_loss" in rows:
