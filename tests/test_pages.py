@@ -105,7 +105,7 @@ def instead(masks):
         return tuple(np.ones(m.shape, bool) for m in masks)
     flat = [rng.permutation(m.ravel()).reshape(m.shape) for m in masks]
     return tuple(flat)
-for name in ("variance_masks", "keep_counts", "keep_fraction"):
+for name in ("variance_masks", "keep_counts", "keep_fraction", "masks_for"):
     def replaced(*args, _real=getattr(lh, name), **kwargs):
         return instead(_real(*args, **kwargs))
     setattr(lh, name, replaced)
@@ -163,6 +163,8 @@ UNTRAINED = """
 lh.train_bayesian = lh.train_ticket = lh.train_supermask = lh.iterative_magnitude_pruning = lh.sweep = None
 import lotteryhelpers.studies.shared
 lotteryhelpers.studies.shared.gather = None
+if "seconds" in globals():  # page 10 times steps of its own beside the stored ones
+    seconds.rows = lambda *_, **__: pd.read_csv(lotteryhelpers.studies.shared.RESULTS / "10_seconds.csv").to_dict("records")
 """
 MNIST = {"DATASET": "mnist", "LOTTERYHELPERS_DATA_DIR": MNIST_DIR}
 
