@@ -57,6 +57,14 @@ def test_signs_are_balanced_and_independent_between_images_and_columns():
     assert abs(off_diagonal).max() < 5.5 / np.sqrt(signs.shape[1])
 
 
+def test_the_signs_of_inputs_and_outputs_and_the_normals_are_drawn_apart():
+    network = build_network(ESTIMATORS["flipout"], (64, 64))
+    put_posterior(network, lh.draw_initial((64, 64), seed=4), [np.ones((64, 64), bool)], seed=9)
+    normals, of_inputs, of_outputs = (np.sign(x.numpy()) for x in network.layers[0].draw_noise(64))
+    for a, b in ((of_inputs, of_outputs), (normals, of_inputs), (normals, of_outputs)):
+        assert abs((a * b).mean()) < 4 / np.sqrt(a.size)
+
+
 def test_noise_differs_by_step_stream_layer_and_seed_and_repeats_else():
     base = draw(noise.standard_normal, [9, 7])
     assert np.array_equal(base, draw(noise.standard_normal, [9, 7]))
