@@ -39,11 +39,11 @@ FAULTS = {  # name: (file, what stands there, what the fault makes of it, the te
     "six rounds of Philox": ("noise.py", "for _ in range(7)", "for _ in range(6)", "test_noise_and_networks"),
     "normals too wide": ("noise.py", "math.sqrt(2.0) * tf", "math.sqrt(2.1) * tf", "test_noise_and_networks"),
     # training
-    "the KL isn't divided by N": ("training.py", "kl_weight / num_images, tf.float32", "kl_weight / 1.0, tf.float32", "test_training"),
-    "the same order in every epoch": ("training.py", "default_rng([seed, epoch])", "default_rng([seed, 0])", "test_training"),
+    "the KL isn't divided by N": ("training.py", "kl_weight / num_images, tf.float32", "kl_weight / 1.0, tf.float32", "test_noise_and_networks"),
+    "the same order in every epoch": ("training.py", "default_rng([seed, epoch])", "default_rng([seed, 0])", "test_noise_and_networks"),
     "moments are inherited": ("training.py", "variable.assign(tf.zeros_like(variable))", "pass", "test_training"),
     "the best step is the last": ("tickets.py", 'if row["validation_loss"] < best["loss"]:', "if True:", "test_training"),
-    "validation on the test images": ("training.py", "dataset.validation.tensors", "dataset.test.tensors", "test_training"),
+    "validation on the test images": ("training.py", "dataset.validation.tensors", "dataset.test.tensors", "test_noise_and_networks"),
     # papers
     "rewinding to the end": ("papers/pruning.py", "start, ticket, run if", "ticket.final, ticket, run if", "test_pruning"),
     "the output layer at full rate": ("papers/pruning.py", "+ [rate / 2]", "+ [rate]", "test_pruning"),

@@ -239,7 +239,8 @@ def test_trainer_takes_kerass_own_first_steps(digits):
     loss = tf_keras.losses.SparseCategoricalCrossentropy(from_logits=True)
     plain.compile(tf_keras.optimizers.Adam(3e-3), loss, metrics=["accuracy"])
     order = lh.training.batch_order(1257, 125, seed=8, epoch=0)
-    assert len(order) == 10
+    assert len(order) == 10 and len({*order.ravel()}) == order.size  # no image twice
+    assert not np.array_equal(order, lh.training.batch_order(1257, 125, seed=8, epoch=1))
     for batch in order:
         plain.train_on_batch(digits.train.images[batch], digits.train.labels[batch])
     for ours, keras in zip(ticket.weights, plain.get_weights()[::2], strict=True):
@@ -248,6 +249,9 @@ def test_trainer_takes_kerass_own_first_steps(digits):
     np.testing.assert_allclose(
         ticket.test_accuracy, plain.evaluate(digits.test.images, digits.test.labels, verbose=0)[1], atol=3e-3
     )
+    row, validation = ticket.history.iloc[-1], (digits.validation.images, digits.validation.labels)
+    found = [row.validation_loss, row.validation_accuracy]
+    np.testing.assert_allclose(found, plain.evaluate(*validation, verbose=0), atol=3e-3)
 
 
 def test_bayesian_trainer_takes_the_steps_of_a_plain_loop(digits):
