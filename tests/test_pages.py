@@ -196,6 +196,13 @@ def test_claims_about_stored_rows_fail_when_these_are_mixed_up(page, number):
     assert refused(notebook, "claim", "mnist-claim").keys() == {"AssertionError"}
 
 
+@needs_mnist
+@of(TABLES)
+def test_claims_about_stored_rows_have_the_words_that_the_tables_give(page):
+    told = claims(page.run(SHORT.format(epochs=1) + UNTRAINED + UNSEEN, MNIST, ["mnist-claim"]), "mnist-claim")
+    assert told and "AssertionError" not in {failed(c): c.source for c in told}
+
+
 @of(["03", "04"])
 def test_a_parameter_from_the_environment_takes_effect(page, number):
     if number == "04":
