@@ -15,7 +15,7 @@ from pages import BY_NUMBER, code_cells, printed
 SEEDS = {"SEED": "7", "NUM_SEEDS": "2", "NUM_TRIALS": "2"}
 SETTINGS = dict.fromkeys(BY_NUMBER, [SEEDS]) | {
     "03": [{"DENSITY": density} for density in ("0.02", "0.2", "0.8", "0.95")],
-    "04": [SEEDS, {"THRESHOLD": "0.02", "NUM_SEEDS": "2"}, {"THRESHOLD": "0.9", "NUM_SEEDS": "2"}],
+    "04": [SEEDS, {"THRESHOLD": "0.1", "NUM_SEEDS": "2"}, {"THRESHOLD": "0.9", "NUM_SEEDS": "2"}],
 }
 
 
