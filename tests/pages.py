@@ -39,7 +39,7 @@ if not hasattr(builtins, "_before"):
     for _name in ("train_bayesian", "train_ticket", "iterative_magnitude_pruning", "train_supermask"):
         setattr(lh, _name, _remembered(getattr(lh, _name)))
     builtins._before = [(m, dict(vars(m))) for m in [
-        lh, shared, sys.modules["pandas"], sys.modules["matplotlib.pyplot"], *[globals()[n] for n in ("study", "seconds") if n in globals()]]]
+        lh, *[sys.modules[n] for n in sys.modules if n in ("pandas", "matplotlib.pyplot") or n.startswith("lotteryhelpers.studies.")]]]
 for _module, _names in builtins._before:
     for _name, _value in _names.items():
         setattr(_module, _name, _value)
