@@ -61,13 +61,13 @@ def line_of(name, *, marker=False):
     return {"color": color, "ls": dashes, "lw": 2, "label": label} | ({"marker": point} if marker else {})
 
 
-def plot_curves(histories, column="validation_accuracy", *, ax=None, percent=True):
+def plot_curves(histories, column="validation_accuracy", *, ax=None):
     """Draw learning curves, one a name: the mean over the seeds, and their range as a band; returns the axes.
 
     ``histories`` is a dict from name (its look is in ``LOOKS``) to a history or a list of them, a seed each;
-    ``ax=None`` draws on the current axes, and ``percent`` multiplies by 100.
+    ``ax=None`` draws on the current axes; an accuracy is in percent.
     """
-    ax = ax or plt.gca()
+    ax, percent = ax or plt.gca(), "accuracy" in column
     for name, runs in histories.items():
         runs = [runs] if isinstance(runs, pd.DataFrame) else runs
         values = np.stack([run[column] for run in runs]) * (100 if percent else 1)

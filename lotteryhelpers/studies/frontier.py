@@ -56,8 +56,7 @@ STORED = {
         (WHOLE, f"500-300-100, {SPARSE}", 1.2e-3), ("none", f"500-300-100, {SPARSE}", 2.4e-3),
         (("dense", 55_000, 3, 128), f"500-300-100, {SPARSE}", 1.2e-3), ("snip", SPARSE, 2.4e-3),
         ("IMP, 7 x 1 epochs", "21% of the weights", 1.2e-3), ("supermask, 3 epochs", "learned", 0.1),
-        ("supermask, 12 epochs", "learned", 0.1)),  # fmt: skip
-}  # fmt: skip
+        ("supermask, 12 epochs", "learned", 0.1))}  # fmt: skip
 LIVE = {
     "pilot_seeds": (400,), "seeds": range(410, 413), "budgets": (2, 5, 10, 20, 40), "shapes": ("40-100-50",),
     "batch": 64, "dense_rates": (3e-3,), "rates": (3e-3,), "finders": (("flipout", 300, 10, 60),),

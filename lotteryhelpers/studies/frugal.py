@@ -30,8 +30,8 @@ STORED = {"seeds": range(300, 305), "images": (100, 300, 1_000, 3_000, 10_000, 5
           "ticket": lh.TrainConfig(6), "steps": {"posterior": 2_750, "dense": 8_250},
           "epochs": {"posterior": 15, "dense": 45}}  # fmt: skip
 LIVE = {"seeds": range(300, 303), "images": (64, 256, 1_216), "added_images": (256,), "densities": (0.05,),
-        "batch": 64, "rate": 3e-3, "ticket": lh.TrainConfig(20, 64, 3e-3),
-        "steps": {"posterior": 120, "dense": 360}, "epochs": {"posterior": 8, "dense": 24}}  # fmt: skip
+        "batch": 64, "rate": 3e-3, "steps": {"posterior": 120, "dense": 360},
+        "epochs": {"posterior": 8, "dense": 24}}  # fmt: skip
 CRITERIA = {"posterior": ("snr", "variance"), "dense": ("magnitude",)}
 ADDED = {"posterior": ("magnitude",), "map": ("magnitude",)}
 

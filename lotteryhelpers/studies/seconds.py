@@ -1,7 +1,6 @@
 """Seconds a training step takes with each gradient estimator (notebook 10).
 
-All networks in turn, seven rounds, on all of this machine's cores: run it on an idle one. A row a round, the
-time of one call of the compiled steps, without its compilation.
+All networks in turn, seven rounds, on all cores of an idle machine; a row is one call of the compiled steps.
 """
 
 import itertools

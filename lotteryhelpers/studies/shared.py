@@ -28,12 +28,22 @@ def table_of(dataset, study, name, seeds=None):
     return Table(pd.DataFrame(study.rows(dataset, **sizes, **options)))
 
 
+def how_long(dataset, tickets, posteriors):
+    """Say how long so many trainings take here, by a few dense steps; a Bayesian one is as long as four."""
+    from lotteryhelpers.studies.seconds import MaskedDense, prepared, seconds  # here: it imports this file
+
+    usual, trainer = lh.recipe(dataset), prepared(dataset, MaskedDense, 0)
+    step = [seconds(dataset, trainer, usual.ticket.batch_size, 20) for _ in range(3)][-1]  # one compiles
+    epochs = tickets * usual.ticket.epochs + 4 * posteriors * usual.bayesian.epochs
+    minutes = max(1, round(epochs * (len(dataset.train.labels) // usual.ticket.batch_size) * step / 60))
+    print(f"live below: about {tickets} tickets and {posteriors} posteriors, {minutes} min here if not kept")
+
+
 def gather(dataset, calls, client=None):
     """Yield the rows of many calls, as they come; those of a call that ended before are read, not made.
 
-    A call is ``(function, *arguments)``, and ``function(dataset, *arguments)`` yields rows, dicts that share
-    what it trains. On a ``distributed.Client`` a call is a task, tried again where it fails; without one the
-    rows are made here, one by one, when they are asked for.
+    A call is ``(function, *arguments)``, and ``function(dataset, *arguments)`` yields rows, as dicts. On a
+    ``distributed.Client`` a call is a task, tried again where it fails; without one rows are made when asked.
     """
     if client is None:
         for call in calls:
@@ -69,8 +79,7 @@ def _resumed(dataset, function, *arguments):
 def kept(dataset, key, make):
     """``make()``, what JSON can hold but not None, or what it gave before: an interrupted call goes on.
 
-    ``key`` is what the result depends on beside the contents of the dataset and the texts of the package, of
-    ``shared.py`` and of the study that ``make`` is a function of.
+    ``key`` is what it depends on beside the dataset's contents and the texts of the package and the study.
     """
     path = _path(dataset, make, key)
     if (value := storage.kept(storage.read_json, path)) is None:
@@ -114,10 +123,7 @@ def subset(dataset, images, seed):
 
 
 def ticket(dataset, start, masks, config, frozen=None, best_step=False):
-    """Train a ticket, or read its row: two accuracies, and how long its training was in steps and seconds.
-
-    ``best_step`` asks for the step of least validation loss too.
-    """
+    """Train a ticket, or read its row: accuracies, steps, seconds; with ``best_step`` that of least loss."""
 
     def make():
         began = time.time()

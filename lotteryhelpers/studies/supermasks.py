@@ -14,12 +14,13 @@ from lotteryhelpers.studies.shared import gather, start_of, ticket
 
 TABLES = {"07_supermasks": "weights rescale seed"}
 STORED = {"seeds": range(200, 205), "config": lh.TrainConfig(12, 128, 0.1), "ticket": lh.TrainConfig(10)}
-LIVE = {"seeds": range(200, 203), "config": lh.TrainConfig(40, 64, 0.1)}
+LIVE = {"seeds": range(200, 203)}
 
 
-def rows(dataset, seeds, config, ticket=None, client=None):
+def rows(dataset, seeds, config=None, ticket=None, client=None):
     """Yield a row a supermask, with the ticket that its mask makes when the weights may move."""
-    configs = config, ticket or lh.recipe(dataset).ticket
+    ticket = ticket or lh.recipe(dataset).ticket
+    configs = config or dataclasses.replace(ticket, learning_rate=0.1), ticket
     calls = [(learned, seed, weights, rescale, *configs) for seed in seeds
              for weights in ("initial", "constant") for rescale in (False, True)]  # fmt: skip
     return gather(dataset, calls, client)

@@ -22,8 +22,7 @@ from lotteryhelpers.studies.shared import at, controls, gather, start_of, ticket
 TABLES = {"08_when": "source criterion density epoch seed"}
 STORED = {"seeds": range(300, 305), "epochs": (0, 0.125, 0.25, 0.5, 1, 2, 3, 5, 10, 20, 40),
           "densities": (0.2, 0.05), "ticket": lh.TrainConfig(6)}  # fmt: skip
-LIVE = {"seeds": range(300, 303), "epochs": (0, 2, 10, 30), "densities": (0.05,),
-        "ticket": lh.TrainConfig(20, 64, 3e-3)}  # fmt: skip
+LIVE = {"seeds": range(300, 303), "epochs": (0, 2, 10, 30), "densities": (0.05,)}
 CRITERIA = {"posterior": ("variance", "snr", "magnitude"), "dense": ("magnitude",)}
 
 
