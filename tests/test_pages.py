@@ -25,7 +25,7 @@ def third(config):
 recipe_as_it_is = lh.recipe
 def quicker(dataset, seed=0, recipe=lh.recipe):
     whole = recipe(dataset, seed)
-    return lh.Recipe(third(whole.bayesian), third(whole.ticket), tuple(epoch / 3 for epoch in whole.snapshots))
+    return lh.Recipe(third(whole.bayesian), third(whole.ticket), tuple(epoch / parts for epoch in whole.snapshots))
 real_config = lh.TrainConfig
 if "frugal" not in globals():  # whose budgets are in steps
     lh.TrainConfig = lambda *args, **kwargs: third(real_config(*args, **kwargs))
