@@ -41,6 +41,7 @@ FAULTS = {  # name: (file, what stands there, what the fault makes of it, the te
     # training
     "the KL isn't divided by N": ("training.py", "kl_weight / num_images, tf.float32", "kl_weight / 1.0, tf.float32", "test_noise_and_networks"),
     "the same order in every epoch": ("training.py", "default_rng([seed, epoch])", "default_rng([seed, 0])", "test_noise_and_networks"),
+    "what was added to a small set is trained on": ("training.py", "an_epoch = num_images // config.batch_size", "an_epoch = len(images) // config.batch_size", "test_training"),
     "moments are inherited": ("training.py", "variable.assign(tf.zeros_like(variable))", "pass", "test_training"),
     "the best step is the last": ("tickets.py", 'if row["validation_loss"] < best["loss"]:', "if True:", "test_training"),
     "validation on the test images": ("training.py", "dataset.validation.tensors", "dataset.test.tensors", "test_noise_and_networks"),

@@ -107,7 +107,7 @@ def test_a_page_runs_on_the_digits_top_to_bottom_within_its_budget(page, number)
     for ours, theirs in compared:  # what holds for every dataset
         assert shown(ours) == shown(theirs), ours.source
     assert page.steps <= BUDGETS[number]
-    if said := re.search(r"live below: about (\d+) tickets and (\d+) posteriors", printed(page.first)):
+    if said := re.search(r"if not kept: (\d+) ticket\(s\), (\d+) posterior\(s\)", printed(page.first)):
         lengths = (40, 150) if number == "09" else (13, 150) if number == "04" else (10, 37) if number == "06" else (13, 50)  # here
         epochs = sum(int(n) * length for n, length in zip(said.groups(), lengths, strict=True))
         assert 0.6 < page.steps / (19 * epochs) < 1.5, page.steps  # an epoch of the digits has 19 steps

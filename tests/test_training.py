@@ -19,6 +19,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import scipy.stats
+import tensorflow as tf
 from common import ROOT, interruptible
 
 import lotteryhelpers as lh
@@ -153,12 +154,15 @@ for density in (0.5, 0.2):
     masks = lh.keep_fraction(lh.CRITERIA["variance"](run), density)
     lh.train_ticket(digits, run.initial, masks, other)
     lh.train_bayesian(digits, other, initial=run.initial, masks=masks, prior_stddev=0.3, kl_weight=0.5, snapshots=(0.3,))
+few = lh.load_dataset("digits", num_train=200)
+lh.train_ticket(few, run.initial, None, config)
+lh.train_bayesian(few, config, initial=run.initial)
 counts.append(compiled())
 print(counts)
 """
 
 
-def test_another_mask_seed_rate_or_interval_compiles_nothing_again(tmp_path):
+def test_another_mask_seed_rate_interval_or_fewer_images_compile_nothing_again(tmp_path):
     """XLA writes a file for each program that it compiles, and none for one that an earlier test has kept."""
     environment = os.environ | {"XLA_FLAGS": f"--xla_dump_to={tmp_path}", "TF_XLA_FLAGS": ""}
     command = [sys.executable, "-c", COUNT_COMPILATIONS, str(tmp_path)]
@@ -166,6 +170,15 @@ def test_another_mask_seed_rate_or_interval_compiles_nothing_again(tmp_path):
     before, first, after = json.loads(printed.splitlines()[-1])
     assert first - before >= 4  # an epoch and an evaluation, twice
     assert after == first
+
+
+def test_what_is_beyond_the_end_of_a_small_set_is_in_no_batch(monkeypatch):
+    few, start = lh.load_dataset("digits", num_train=200), lh.draw_initial((64, 8, 10), 0)
+    padded = lh.train_ticket(few, start, None, QUICK)
+    monkeypatch.setattr("lotteryhelpers.training.padded", lambda array, rows: tf.convert_to_tensor(array))
+    bare = lh.train_ticket(few, start, None, QUICK)
+    assert all(np.array_equal(ours, theirs) for ours, theirs in zip(padded.weights, bare.weights, strict=True))
+    assert padded.history.equals(bare.history)
 
 
 MANY_SHAPES = """

@@ -36,7 +36,7 @@ def how_long(dataset, tickets, posteriors):
     step = [seconds(dataset, trainer, usual.ticket.batch_size, 20) for _ in range(3)][-1]  # one compiles
     epochs = tickets * usual.ticket.epochs + 4 * posteriors * usual.bayesian.epochs
     minutes = max(1, round(epochs * (len(dataset.train.labels) // usual.ticket.batch_size) * step / 60))
-    print(f"live below: about {tickets} tickets and {posteriors} posteriors, {minutes} min here if not kept")
+    print(f"to train, if not kept: {tickets} ticket(s), {posteriors} posterior(s); here about {minutes} min")
 
 
 def gather(dataset, calls, client=None):
