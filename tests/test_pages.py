@@ -110,7 +110,8 @@ def test_a_page_runs_on_the_digits_top_to_bottom_within_its_budget(page, number)
     if said := re.search(r"if not kept: (\d+) ticket\(s\), (\d+) posterior\(s\)", printed(page.first)):
         lengths = (40, 150) if number == "09" else (13, 150) if number == "04" else (10, 37) if number == "06" else (13, 50)  # here
         epochs = sum(int(n) * length for n, length in zip(said.groups(), lengths, strict=True))
-        assert 0.6 < page.steps / (19 * epochs) < 1.5, page.steps  # an epoch of the digits has 19 steps
+        done = page.steps / (19 * epochs)  # an epoch of the digits has 19 steps
+        assert (0.6 if number != "10" else 0.2) < done < 1.5, page.steps  # 10's posterior may be another page's
 
 
 
@@ -221,7 +222,7 @@ def test_claims_about_stored_rows_fail_when_these_are_mixed_up(page, number):
 @of(TABLES)
 def test_claims_about_stored_rows_have_the_words_that_the_tables_give(page):
     told = claims(page.run(SHORT.format(epochs=1) + UNTRAINED + UNSEEN, MNIST, ["mnist-claim"]), "mnist-claim")
-    assert told and "AssertionError" not in {failed(c): c.source for c in told}
+    assert told and {failed(c): c.source for c in told}.keys() <= {None, "NameError"}  # of what is trained live
 
 
 @of(["03", "04"])

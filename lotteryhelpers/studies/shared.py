@@ -9,12 +9,16 @@ import time
 
 import numpy as np
 import pandas as pd
+import tensorflow as tf
 
 import lotteryhelpers as lh
 from lotteryhelpers import storage
 from lotteryhelpers.evidence import Table
+from lotteryhelpers.networks import MaskedDense, put_weights
+from lotteryhelpers.posterior import put_posterior
 from lotteryhelpers.sweeps.cluster import on_one_thread
 from lotteryhelpers.sweeps.sweeping import sweep_rows
+from lotteryhelpers.training import padded, trainer_for
 
 RESULTS = pathlib.Path(__file__).parents[2] / "notebooks" / "results"  # of a checkout
 
@@ -30,13 +34,32 @@ def table_of(dataset, study, name, seeds=None):
 
 def how_long(dataset, tickets, posteriors):
     """Say how long so many trainings take here, by a few dense steps; a Bayesian one is as long as four."""
-    from lotteryhelpers.studies.seconds import MaskedDense, prepared, seconds  # here: it imports this file
-
     usual, trainer = lh.recipe(dataset), prepared(dataset, MaskedDense, 0)
-    step = [seconds(dataset, trainer, usual.ticket.batch_size, 20) for _ in range(3)][-1]  # one compiles
+    step = [step_seconds(dataset, trainer, usual.ticket.batch_size, 20) for _ in range(3)][-1]  # one compiles
     epochs = tickets * usual.ticket.epochs + 4 * posteriors * usual.bayesian.epochs
     minutes = max(1, round(epochs * (len(dataset.train.labels) // usual.ticket.batch_size) * step / 60))
     print(f"to train, if not kept: {tickets} ticket(s), {posteriors} posterior(s); here about {minutes} min")
+
+
+def prepared(dataset, layer_class, seed):
+    """The trainer, its network at the start."""
+    start = start_of(dataset, seed)
+    trainer, masks = trainer_for(layer_class, start.sizes), [np.ones(m.shape, bool) for m in start.means]
+    whole = (start,) if trainer.bayesian else (start.means, start.biases)
+    (put_posterior if trainer.bayesian else put_weights)(trainer.network, *whole, masks)
+    trainer.reset(1.2e-3)
+    return trainer
+
+
+def step_seconds(dataset, trainer, batch, count):
+    """Of one step, from a call of many."""
+    number, images = len(dataset.train.labels), [padded(t, 2048) for t in dataset.train.tensors]
+    order = np.random.default_rng(0).integers(0, number, (max(number // batch, 64), batch))
+    order, scale = tf.constant(order, tf.int32), tf.constant(1 / number, tf.float32)
+    began = time.perf_counter()
+    done = trainer.run_steps(*images, order, tf.constant(0), tf.constant(count), scale)
+    float(done[0])  # waits for it
+    return (time.perf_counter() - began) / count
 
 
 def gather(dataset, calls, client=None):
