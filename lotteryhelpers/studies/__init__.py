@@ -6,5 +6,5 @@ they take a reader's minutes on any dataset. ``TABLES`` says what the tables are
 """
 
 #: In the notebooks' order.
-STUDIES = ("criteria", "named", "priors", "magnitude", "stability", "rounds", "masks", "supermasks", "when",
+STUDIES = ("thresholds", "criteria", "named", "priors", "magnitude", "stability", "rounds", "masks", "supermasks", "when",
            "frugal", "transfer", "frontier", "costs", "gradients", "seconds", "curves")  # fmt: skip
