@@ -76,6 +76,9 @@ def batch_order(num_images, batch_size, seed, epoch):
     return shuffled[: steps * batch_size].reshape(steps, batch_size).astype(np.int32)
 
 
+SMALL = 2048, 64  #: images, and steps an epoch: a set with fewer is ``padded`` to these
+
+
 def padded(array, rows):
     """The array, zeros beyond its end up to ``rows``: XLA compiles for each shape; small sets share one."""
     beyond = [[0, max(0, rows - len(array))], *[[0, 0]] * (len(array.shape) - 1)]
@@ -165,7 +168,7 @@ def train(trainer, dataset, config, *, kl_weight=0.0, on_evaluation=None, at_ste
         on_evaluation: ``on_evaluation(row)`` is called with each new row of the history, a dict.
         at_step: ``at_step(step)`` is called after each of ``steps``, counted from 1.
     """
-    images, labels = (padded(tensor, 2048) for tensor in dataset.train.tensors)
+    images, labels = (padded(tensor, SMALL[0]) for tensor in dataset.train.tensors)
     validation = dataset.validation.tensors
     num_images = len(dataset.train.labels)
     if config.batch_size > num_images:
@@ -185,7 +188,7 @@ def train(trainer, dataset, config, *, kl_weight=0.0, on_evaluation=None, at_ste
         for stop in stops:
             epoch = done // an_epoch
             if done % an_epoch == 0:
-                order = padded(batch_order(num_images, config.batch_size, config.seed, epoch), 64)
+                order = padded(batch_order(num_images, config.batch_size, config.seed, epoch), SMALL[1])
             first = tf.constant(done - epoch * an_epoch, tf.int32)  # NumPy 1 makes 64 // int32(32) an int64
             kl_scale = tf.constant(kl_weight / num_images, tf.float32)
             *new, bad = trainer.run_steps(images, labels, order, first, first + int(stop - done), kl_scale)

@@ -61,7 +61,7 @@ FAULTS = {  # name: (file, what stands there, what the fault makes of it, the te
     # kept results, sweeps, studies
     "half a file is left": ("storage.py", "os.replace(part, path)", "__import__('shutil').copy(part, path); raise OSError(28, 'No space')", "test_nothing_lost"),
     "a failed run ends the sweep": ("sweeps/sweeping.py", "except Exception as error:  # not kept", "except ZeroDivisionError as error:  # not kept", "test_sweep"),
-    "a study's rows are never kept": ("studies/shared.py", "(rows := storage.kept(storage.read_json, path)) is None", "(rows := None) is None", "test_studies"),
+    "a study's rows are never kept": ("studies/shared.py", "(value := storage.kept(storage.read_json, path)) is None", "(value := None) is None", "test_studies"),
 }
 #: In notebooks and tables, and the page that must notice.
 FAULTS |= {

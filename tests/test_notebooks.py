@@ -144,7 +144,7 @@ def test_the_headline_on_mnist_with_a_seed_of_its_own():
 
 @pytest.mark.slow
 def test_the_runner_writes_pages_and_the_closing_table(tmp_path, session_cache):
-    environment = os.environ | {"DATASET": "digits", "LOTTERYHELPERS_CACHE_DIR": session_cache, "NUM_SEEDS": "4"}
+    environment = os.environ | {"DATASET": "digits", "LOTTERYHELPERS_CACHE_DIR": session_cache, "NUM_SEEDS": "2"}
     two = BY_NUMBER["03"], BY_NUMBER["04"]
     command = [sys.executable, str(ROOT / "notebooks/run.py"), "--out", str(tmp_path), *(p.stem for p in two)]
     done = subprocess.run(command, env=environment, capture_output=True, text=True)
@@ -158,7 +158,7 @@ def test_the_runner_writes_pages_and_the_closing_table(tmp_path, session_cache):
     assert runpy.run_path(str(ROOT / "notebooks/run.py"))["MAIN"] == [p.stem for p in NOTEBOOKS[1:5]]  # without names
     assert (tmp_path / "dense_versus_masked.png").stat().st_size > 20_000
     table = done.stdout[done.stdout.index("dataset density") :]
-    assert re.search(r"digits\s+50%\s+4\s+9\d\.\d\d%\s+9\d\.\d\d%", table)
+    assert re.search(r"digits\s+50%\s+2\s+9\d\.\d\d%\s+9\d\.\d\d%", table)
 
 
 def test_the_runner_takes_this_environments_kernel_whatever_the_file_names(tmp_path):

@@ -1,7 +1,6 @@
 """The studies: rows that look like the stored tables, here and on a cluster; resumed, listed, written."""
 
 import importlib
-import itertools
 import json
 import os
 import pathlib
@@ -23,6 +22,7 @@ LONG, SHORT = lh.TrainConfig(2, 64, 3e-3), lh.TrainConfig(1, 64, 3e-3)
 BOTH = {"bayesian": LONG, "ticket": SHORT}
 TINY = {
     "criteria": {"seeds": (7,), "named_seeds": (7,), "densities": (0.2,)} | BOTH,
+    "thresholds": {"seeds": (7,)} | BOTH,
     "named": {"seeds": (7,)} | BOTH,
     "priors": {"seeds": (7,), "densities": (0.2,), "priors": (0.3,), "kl_weights": (1.0,)} | BOTH,
     "magnitude": {"seeds": (7,), "densities": (0.2,)} | BOTH,
@@ -69,7 +69,7 @@ def without_seconds(rows):
 @pytest.mark.parametrize(("name", "table"), TABLES, ids=[table for _, table in TABLES])
 def test_tiny_rows_on_digits_have_the_stored_tables_columns(name, table, digits, cluster):
     options = {"table": table} if len(MODULES[name].TABLES) > 1 else {}
-    if name in ("criteria", "named", "priors", "magnitude"):  # else a sweep starts its own processes
+    if name in ("thresholds", "criteria", "named", "priors", "magnitude"):  # else a sweep starts its own processes
         options["client"] = cluster
     rows = list(MODULES[name].rows(digits, **TINY[name], **options))
     stored = pd.read_csv(RESULTS / f"{table}.csv", keep_default_na=False)
@@ -99,7 +99,7 @@ def test_stored_tables_were_made_with_what_the_study_says_now(name, table):
 
 
 def test_what_was_written_before_a_run_stands_in_the_study():
-    for name in ("masks", "named", "when", "frugal", "transfer", "gradients", "curves"):
+    for name in ("thresholds", "masks", "named", "when", "frugal", "transfer", "gradients", "curves"):
         assert "Written down before the first run" in MODULES[name].__doc__, name
     assert "Written down before the second run" in MODULES["rounds"].__doc__
     assert "Expected before the pilot" in MODULES["frontier"].__doc__
@@ -126,14 +126,23 @@ def test_the_frontiers_tickets_are_those_that_the_rule_finds_in_the_stored_pilot
     assert {one for one in best(means, ["finder", "shape"]) if one[:2] in pairs} == tickets
 
 
-def test_rows_come_one_by_one_and_an_interruption_leaves_whole_files_and_loses_no_ticket(digits):
-    sizes = TINY["when"] | {"epochs": (0, 0.5, 1)}
-    first = list(itertools.islice(when.rows(digits, **sizes), 2))  # closed in the middle of a call
+def test_an_interruption_in_the_middle_of_a_call_leaves_whole_files_and_loses_no_ticket(digits, monkeypatch):
+    sizes, trained, train = TINY["when"] | {"epochs": (0, 0.5, 1)}, [], lh.train_ticket
+
+    def interrupted(*args, **options):
+        if len(trained) == 2:
+            raise KeyboardInterrupt
+        trained.append(train(*args, **options))
+        return trained[-1]
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(lh, "train_ticket", interrupted)
+        list(when.rows(digits, **sizes))
     files = {path: path.stat().st_mtime_ns for path in kept_files()}
     assert len(files) == 2 and all(json.loads(path.read_text()) for path in files)
     rows = list(when.rows(digits, **sizes))
-    assert rows[:2] == first  # to the last bit, and their seconds too: they were read
-    assert {path: path.stat().st_mtime_ns for path in files} == files
+    assert [row["test_accuracy"] for row in rows[:2]] == [ticket.test_accuracy for ticket in trained]
+    assert {path: path.stat().st_mtime_ns for path in files} == files  # read, not made
     whole = kept_files()
     assert list(when.rows(digits, **sizes)) == rows and kept_files() == whole
 
@@ -221,7 +230,7 @@ def test_the_command_lists_all_studies_and_refuses_an_unknown_one_by_name(capsys
     assert all(line.endswith("  stored") for line in lines[1:])
     with pytest.raises(SystemExit, match="2"):
         __main__.main(["when", "wehn"])
-    assert "there is no study 'wehn'; there are criteria, named, priors," in capsys.readouterr().err
+    assert "there is no study 'wehn'; there are thresholds, criteria, named, priors," in capsys.readouterr().err
 
 
 def test_without_a_checkout_the_command_says_so(tmp_path, monkeypatch, capsys):

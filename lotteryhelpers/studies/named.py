@@ -14,10 +14,10 @@ from lotteryhelpers.studies.shared import swept
 TABLES = {"05_named": "criterion seed"}
 STORED = {"seeds": range(110, 120), "bayesian": lh.TrainConfig(15), "ticket": lh.TrainConfig(10)}
 LIVE = {"seeds": range(110, 113)}
-CRITERIA = ("variance", "snr", "random", "shuffled_rows", "pixel_variance")
 
 
 def rows(dataset, seeds, bayesian=None, ticket=None, client=None):
     """Yield a row a run."""
-    specs = lh.specs_of(seeds, ("dense",), (1.0,)) + lh.specs_of(seeds, CRITERIA, (0.05,))
+    masks = ("variance", "snr", "random", "shuffled_rows", "pixel_variance")
+    specs = lh.specs_of(seeds, ("dense",), (1.0,)) + lh.specs_of(seeds, masks, (0.05,))
     return swept(dataset, specs, bayesian, ticket, client)

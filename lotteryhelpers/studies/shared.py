@@ -9,16 +9,12 @@ import time
 
 import numpy as np
 import pandas as pd
-import tensorflow as tf
 
 import lotteryhelpers as lh
 from lotteryhelpers import storage
 from lotteryhelpers.evidence import Table
-from lotteryhelpers.networks import MaskedDense, put_weights
-from lotteryhelpers.posterior import put_posterior
 from lotteryhelpers.sweeps.cluster import on_one_thread
 from lotteryhelpers.sweeps.sweeping import sweep_rows
-from lotteryhelpers.training import padded, trainer_for
 
 RESULTS = pathlib.Path(__file__).parents[2] / "notebooks" / "results"  # of a checkout
 
@@ -32,50 +28,20 @@ def table_of(dataset, study, name, seeds=None):
     return Table(pd.DataFrame(study.rows(dataset, **sizes, **options)))
 
 
-def how_long(dataset, tickets, posteriors):
-    """Say how long so many trainings take here, by a few dense steps; a Bayesian one is as long as four."""
-    usual, trainer = lh.recipe(dataset), prepared(dataset, MaskedDense, 0)
-    step = [step_seconds(dataset, trainer, usual.ticket.batch_size, 20) for _ in range(3)][-1]  # one compiles
-    epochs = tickets * usual.ticket.epochs + 4 * posteriors * usual.bayesian.epochs
-    minutes = max(1, round(epochs * (len(dataset.train.labels) // usual.ticket.batch_size) * step / 60))
-    print(f"to train, if not kept: {tickets} ticket(s), {posteriors} posterior(s); here about {minutes} min")
-
-
-def prepared(dataset, layer_class, seed):
-    """The trainer, its network at the start."""
-    start = start_of(dataset, seed)
-    trainer, masks = trainer_for(layer_class, start.sizes), [np.ones(m.shape, bool) for m in start.means]
-    whole = (start,) if trainer.bayesian else (start.means, start.biases)
-    (put_posterior if trainer.bayesian else put_weights)(trainer.network, *whole, masks)
-    trainer.reset(1.2e-3)
-    return trainer
-
-
-def step_seconds(dataset, trainer, batch, count):
-    """Of one step, from a call of many."""
-    number, images = len(dataset.train.labels), [padded(t, 2048) for t in dataset.train.tensors]
-    order = np.random.default_rng(0).integers(0, number, (max(number // batch, 64), batch))
-    order, scale = tf.constant(order, tf.int32), tf.constant(1 / number, tf.float32)
-    began = time.perf_counter()
-    done = trainer.run_steps(*images, order, tf.constant(0), tf.constant(count), scale)
-    float(done[0])  # waits for it
-    return (time.perf_counter() - began) / count
-
-
 def gather(dataset, calls, client=None):
-    """Yield the rows of many calls, as they come; those of a call that ended before are read, not made.
+    """Yield the rows of many calls, as these end; those of a call that ended before are read, not made.
 
     A call is ``(function, *arguments)``, and ``function(dataset, *arguments)`` yields rows, as dicts. On a
     ``distributed.Client`` a call is a task, tried again where it fails; without one rows are made when asked.
     """
     if client is None:
         for call in calls:
-            yield from _resumed(dataset, *call)
+            yield from _rows(dataset, *call)
         return
     from distributed import as_completed  # here: it takes a second
 
     there = client.scatter(dataset, broadcast=True, hash=False)
-    tasks = [client.submit(on_one_thread, _all, there, *call, pure=False, retries=2) for call in calls]
+    tasks = [client.submit(on_one_thread, _rows, there, *call, pure=False, retries=2) for call in calls]
     try:
         for task in as_completed(tasks, loop=client.loop):
             yield from task.result()
@@ -83,37 +49,22 @@ def gather(dataset, calls, client=None):
         client.cancel(tasks)
 
 
-def _all(*call):
-    return list(_resumed(*call))
+def _rows(dataset, function, *arguments):
+    return kept(dataset, [function.__name__, arguments], lambda: [*function(dataset, *arguments)], function)
 
 
-def _resumed(dataset, function, *arguments):
-    path = _path(dataset, function, [function.__name__, arguments])
-    if (rows := storage.kept(storage.read_json, path)) is None:
-        rows = []
-        for row in function(dataset, *arguments):
-            rows.append(row)
-            yield row
-        storage.keep_if_possible(functools.partial(storage.write_json, rows), path)
-    else:
-        yield from rows
-
-
-def kept(dataset, key, make):
+def kept(dataset, key, make, study=None):
     """``make()``, what JSON can hold but not None, or what it gave before: an interrupted call goes on.
 
-    ``key`` is what it depends on beside the dataset's contents and the texts of the package and the study.
+    ``key`` is what it depends on beside the dataset's contents and the texts of the package, of this file and
+    of the one that ``study``, else ``make``, is from.
     """
-    path = _path(dataset, make, key)
+    texts = [inspect.getsource(sys.modules[name]) for name in ((study or make).__module__, __name__)]
+    name = storage.key_of(key=key, data=dataset.fingerprint, texts=texts)
+    path = storage.cache_folder() / "studies" / f"{name}.json"
     if (value := storage.kept(storage.read_json, path)) is None:
         storage.keep_if_possible(functools.partial(storage.write_json, value := make()), path)
     return value
-
-
-def _path(dataset, function, key):
-    texts = [inspect.getsource(sys.modules[name]) for name in (function.__module__, __name__)]
-    name = storage.key_of(key=key, data=dataset.fingerprint, texts=texts)
-    return storage.cache_folder() / "studies" / f"{name}.json"
 
 
 def start_of(dataset, seed, initializer="glorot"):

@@ -15,13 +15,9 @@ STORED = {"seeds": range(10, 20), "bayesian": lh.TrainConfig(15), "ticket": lh.T
 LIVE = {"seeds": range(2)}
 
 
-def specs(seeds):
-    """The dense network; the variance and chance at three densities; the variance turned round."""
-    found = lh.specs_of(seeds, ("dense",), (1.0,))
-    found += lh.specs_of(seeds, ("variance", "random"), (0.5, 0.2, 0.05), scope="variance")
-    return found + lh.specs_of(seeds, ("inverted",), (0.2,), scope="variance")
-
-
 def rows(dataset, seeds, bayesian=None, ticket=None, client=None):
     """Yield a row a run."""
-    return swept(dataset, specs(seeds), bayesian, ticket, client)
+    specs = lh.specs_of(seeds, ("dense",), (1.0,))
+    specs += lh.specs_of(seeds, ("variance", "random"), (0.5, 0.2, 0.05), scope="variance")
+    specs += lh.specs_of(seeds, ("inverted",), (0.2,), scope="variance")
+    return swept(dataset, specs, bayesian, ticket, client)
