@@ -328,7 +328,7 @@ def test_claims_that_hold_are_a_table():
     assert isinstance(table, MarkdownTable) and len(table.rows) == 3
     best, end = TABLE.compare(SNR, DENSE).at_best, TABLE.compare(SNR, DENSE).at_end
     lines = table._repr_markdown_().splitlines()
-    assert lines[0] == "| claim (points, margin 0.3) | at least loss | at the end |  |" and len(lines) == 5
+    assert lines[0] == "| claim (points, margin 0.3) | at lowest loss | at the end |  |" and len(lines) == 5
     assert lines[2] == (
         f"| snr at 30% and the dense network | {best.text('')} **better** | {end.text('')} **as good** | the readings differ |"
     )
@@ -342,7 +342,7 @@ def test_a_word_that_is_not_so_is_an_error_that_names_all_of_them():
     first, *named = str(caught.value).splitlines()
     assert first == "the table says otherwise:" and len(named) == 3
     assert named[0] == f"snr at 30% and the dense network, at the end: as good, not better: {TABLE.compare(SNR, DENSE).at_end.text()}"
-    assert "dense network, at least loss: worse, not as good: -" in named[1] and "at the end: worse, not behind" in named[2]
+    assert "dense network, at lowest loss: worse, not as good: -" in named[1] and "at the end: worse, not behind" in named[2]
 
 
 def test_a_readers_own_settings_are_reported_and_nothing_stops():
@@ -375,7 +375,7 @@ def test_a_mixed_up_table_is_refused():
 
 def test_claims_made_in_a_loop_keep_their_own_rows():
     claims = [TABLE.claim(f"{d:.0%}", SNR | {"density": d}, {"criterion": "random", "density": d}, "better") for d in (0.5, 0.05)]
-    claims += [("by hand", Comparison("", {"at least loss": ([2.0, 2.1], [1.0, 1.0])}), "better")]
+    claims += [("by hand", Comparison("", {"at lowest loss": ([2.0, 2.1], [1.0, 1.0])}), "better")]
     table = claims_table(claims, stored=True)
     names = [comparison().name for _, comparison, _ in claims[:2]]
     assert names == ["snr, 50% minus random, 50%", "snr, 5% minus random, 5%"]
@@ -383,7 +383,7 @@ def test_claims_made_in_a_loop_keep_their_own_rows():
 
 
 def test_two_words_are_for_two_readings():
-    with pytest.raises(ValueError, match="of 'three': one, or one each for .'at least loss', 'at the end'"):
+    with pytest.raises(ValueError, match="of 'three': one, or one each for .'at lowest loss', 'at the end'"):
         claims_table([TABLE.claim("three", SNR, DENSE, ("better", "as good", "worse"))], stored=False)
 
 
@@ -403,7 +403,7 @@ def test_lengths_that_differ_stand_in_the_sentence():
 def test_a_family_has_wider_intervals_at_each_reading_and_says_so():
     alone, family = (claims_table(claims_of(TABLE), stored=True, family=how) for how in (False, True))
     assert family.head[0] == "claim (points, margin 0.3, a family of 3, Holm)"
-    for reading, column in ((1, "at least loss"), (2, "at the end")):
+    for reading, column in ((1, "at lowest loss"), (2, "at the end")):
         intervals = holm([TABLE.compare(a, b).pairs[column] for _, a, b, _ in CLAIMS])
         assert [row[reading].split(" **")[0] for row in family.rows] == [i.text("") for i in intervals]
         assert [row[reading] for row in family.rows] != [row[reading] for row in alone.rows]

@@ -14,7 +14,7 @@ class Comparison:
     name: str
     pairs: dict
     lengths: str = ""
-    at_best = property(lambda self: paired_interval(*self.pairs["at least loss"]), doc="At least loss.")
+    at_best = property(lambda self: paired_interval(*self.pairs["at lowest loss"]), doc="At lowest loss.")
     at_end = property(lambda self: paired_interval(*self.pairs["at the end"]), doc="At the end of training.")
 
 

@@ -8,7 +8,7 @@ import pandas as pd
 from lotteryhelpers.evidence.claims import Comparison
 from lotteryhelpers.evidence.intervals import paired_interval
 
-READINGS = {"at least loss": "test_accuracy_at_best", "at the end": "test_accuracy"}
+READINGS = {"at lowest loss": "test_accuracy_at_best", "at the end": "test_accuracy"}
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
