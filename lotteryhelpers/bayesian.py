@@ -2,11 +2,13 @@
 
 import numpy as np
 
-from lotteryhelpers.masks import check_masks
+from lotteryhelpers.masks import check_masks, check_one_of
 from lotteryhelpers.networks import EPSILON, ESTIMATORS
 from lotteryhelpers.posterior import BayesianRun, Posterior, put_posterior, take_posterior
 from lotteryhelpers.storage import cache_folder, keep_if_possible, kept, key_of
-from lotteryhelpers.training import check_positive, is_integer, train, trainer_for
+from lotteryhelpers.training import as_tuple, check_positive, is_integer, train, trainer_for
+
+INITIALIZERS = ("normal", "glorot")
 
 
 def draw_initial(sizes, seed, initializer="normal"):
@@ -16,7 +18,7 @@ def draw_initial(sizes, seed, initializer="normal"):
     rho ~ N(-3, 0.1^2). ``"glorot"``: means normal with variance 2 / (inputs + units) (Glorot & Bengio 2010,
     eq. 12), biases zero, the deviations as before.
     """
-    check_initializer(initializer)
+    check_one_of("initializer", initializer, INITIALIZERS)
     means, stddevs, biases = [], [], []
     for layer, (inputs, units) in enumerate(zip(sizes, sizes[1:], strict=False)):
         rng = np.random.default_rng([seed, layer, 2])
@@ -25,12 +27,6 @@ def draw_initial(sizes, seed, initializer="normal"):
         stddevs.append(np.logaddexp(0, rng.normal(-3, 0.1, (inputs, units))))
         biases.append(rng.normal(0, 0.1, units) if initializer == "normal" else np.zeros(units))
     return Posterior(means, stddevs, biases)
-
-
-def check_initializer(initializer):
-    """Raise a ValueError unless :func:`draw_initial` knows it."""
-    if initializer not in ("normal", "glorot"):
-        raise ValueError(f"initializer={initializer!r} must be 'normal' or 'glorot'")
 
 
 def train_bayesian(
@@ -54,8 +50,18 @@ def train_bayesian(
     """
     check_positive("prior_stddev", prior_stddev)
     check_positive("kl_weight", kl_weight, or_zero=True)
-    if not isinstance(estimator, str) or estimator not in ESTIMATORS:
-        raise ValueError(f"estimator={estimator!r} must be one of {', '.join(ESTIMATORS)}")
+    check_one_of("estimator", estimator, ESTIMATORS)
+    initial, masks = begin(dataset, config, initial, initializer, hidden, masks)
+    trainer = trainer_for(ESTIMATORS[estimator], initial.sizes)
+    with trainer.lock:
+        put_posterior(trainer.network, initial, masks, prior_stddev=prior_stddev, seed=config.seed)
+        how = {"kl_weight": kl_weight, "label": "Bayesian network"}
+        return fit(trainer, initial, dataset, config, snapshots, **how)
+
+
+def begin(dataset, config, initial, initializer, hidden, masks):
+    """The start that was given, or one that is drawn, under the masks; and these. A ValueError names what
+    can't be trained."""
     hidden = as_tuple("hidden", hidden)
     if initial is None:
         if not hidden or not all(is_integer(n, 1, 10**5) for n in hidden):
@@ -64,41 +70,19 @@ def train_bayesian(
         initial = draw_initial(sizes, config.seed, initializer)
     check_fits(initial, dataset)
     masks = check_masks(masks, initial.means, for_training=True)
-    means = [np.where(m, mean, 0) for m, mean in zip(masks, initial.means, strict=True)]
-    stddevs = [np.where(m, stddev, 0) for m, stddev in zip(masks, initial.stddevs, strict=True)]
-    initial = Posterior(means, stddevs, initial.biases)
-    if any((s[m] <= EPSILON).any() for s, m in zip(initial.stddevs, masks, strict=True)):
+    means, stddevs = ([np.where(m, w, 0) for m, w in zip(masks, part, strict=True)]
+                      for part in (initial.means, initial.stddevs))  # fmt: skip
+    if any((s[m] <= EPSILON).any() for s, m in zip(stddevs, masks, strict=True)):
         raise ValueError("initial.stddevs holds zeros where the masks keep; training needs all above 0")
-    step_of = steps_of(snapshots, dataset, config)
-    taken = {0: initial}
-    trainer = trainer_for(ESTIMATORS[estimator], initial.sizes)
-    with trainer.lock:
-        network = trainer.network
-        put_posterior(network, initial, masks, prior_stddev=prior_stddev, seed=config.seed)
-        history = train(
-            trainer, dataset, config, kl_weight=kl_weight, steps={*step_of.values()} - {0},
-            at_step=lambda step: taken.update({step: take_posterior(network)}), label="Bayesian network",
-        )  # fmt: skip
-        final = take_posterior(network)
-    return BayesianRun(initial, final, {epoch: taken[step] for epoch, step in step_of.items()}, history)
+    return Posterior(means, stddevs, initial.biases), masks
 
 
-def steps_of(snapshots, dataset, config):
-    """``{epoch: step}`` for the epochs of ``snapshots``."""
-    an_epoch = len(dataset.train.labels) // config.batch_size
-    for epoch in (snapshots := as_tuple("snapshots", snapshots)):
-        check_positive("snapshots", epoch, or_zero=True)
-        if epoch > config.epochs:
-            raise ValueError(f"snapshots has epoch {epoch}, but the training ends after {config.epochs}")
-    return {epoch: round(epoch * an_epoch) for epoch in snapshots}
-
-
-def as_tuple(name, values):
-    """The values as a tuple, so that they can be gone through twice; a ValueError for a single one."""
-    try:
-        return tuple(values)
-    except TypeError:
-        raise ValueError(f"{name}={values!r} must be a tuple, such as ({values!r},)") from None
+def fit(trainer, initial, dataset, config, snapshots, **how):
+    """Train what was put into the trainer's network, whose lock the caller holds: a :class:`BayesianRun`."""
+    network = trainer.network
+    parts = train(trainer, dataset, config, snapshots=snapshots, start=initial,
+                  take=lambda: take_posterior(network), **how)  # fmt: skip
+    return BayesianRun(initial, take_posterior(network), *parts)
 
 
 def check_fits(initial, dataset):

@@ -4,7 +4,7 @@ import functools
 
 import numpy as np
 
-from lotteryhelpers.masks import keep_counts, keep_fraction, variance_masks, variance_quantile
+from lotteryhelpers.masks import check_one_of, keep_counts, keep_fraction, variance_masks, variance_quantile
 
 
 class _Criteria(dict):
@@ -103,8 +103,7 @@ def masks_for(run, criterion, density, *, scope="layer", **extras):
             each layer as one variance threshold for the whole network keeps.
         **extras: what the criterion needs: dataset, dense, rng, prior_stddev.
     """
-    if scope not in SCOPES:
-        raise ValueError(f"scope={scope!r} must be one of {', '.join(SCOPES)}")
+    check_one_of("scope", scope, SCOPES)
     scores = pruned_last(run.masks, CRITERIA[criterion](run, **extras))  # by a reader's criterion too
     if scope == "variance":
         stddevs(run.final)

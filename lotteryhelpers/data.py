@@ -93,7 +93,15 @@ def load_dataset(name="auto", *, num_train=None, num_validation=None, seed=0):
     names = ("mnist", "fashion_mnist", "digits", "auto")
     if name not in names:
         raise ValueError(f"name={name!r} must be one of {', '.join(names)}")
-    name, (x_train, y_train, x_test, y_test) = _arrays_of(name)
+    arrays = None
+    if name == "auto":
+        try:
+            name, (arrays, where) = "mnist", published("mnist")
+            print(f"load_dataset('auto'): MNIST, {where}")
+        except ConnectionError as error:
+            name = "digits"
+            print(f"load_dataset('auto'): scikit-learn's digits, because {error}")
+    x_train, y_train, x_test, y_test = arrays or (_digits() if name == "digits" else published(name)[0])
     held_out, brightest = (180, 16) if name == "digits" else (5_000, 255)
     made = {}
     for split, images, labels, count in (
@@ -112,16 +120,3 @@ def _digits():
     shuffled = np.random.default_rng(0).permutation(len(digits.target))
     images, labels = digits.images[shuffled], digits.target[shuffled]
     return images[:-360], labels[:-360], images[-360:], labels[-360:]
-
-
-def _arrays_of(name):
-    """The name, which "auto" leaves open, and the four arrays."""
-    if name != "auto":
-        return name, _digits() if name == "digits" else published(name)[0]
-    try:
-        arrays, where = published("mnist")
-    except ConnectionError as error:
-        print(f"load_dataset('auto'): scikit-learn's digits, because {error}")
-        return "digits", _digits()
-    print(f"load_dataset('auto'): MNIST, {where}")
-    return "mnist", arrays

@@ -109,23 +109,28 @@ def keep_fraction(scores, density, *, scope="layer", output_density=None):
         output_density: the last layer's own density with scope="layer"; None is the half-rate rule
             ``density ** HALF_RATE``.
     """
+    check_one_of("scope", scope, ("layer", "global"))
     scores = check_scores(scores)
     sizes, density = [s.size for s in scores], _check_density("density", density)
     if scope == "layer":
         last = density**HALF_RATE if output_density is None else output_density
         densities = [density] * (len(scores) - 1) + [_check_density("output_density", last)]
         counts = [round(d * size) for d, size in zip(densities, sizes, strict=True)]
-    elif scope == "global":
+    else:
         if output_density is not None:
             raise ValueError("output_density has no meaning with scope='global'")
         in_a_row = np.concatenate([s.ravel() for s in scores])[None]
         (kept,) = keep_counts([in_a_row], [max(1, round(density * sum(sizes)))])
         counts = [int(part.sum()) for part in np.split(kept[0], np.cumsum(sizes)[:-1])]
-    else:
-        raise ValueError(f"scope={scope!r} must be 'layer' or 'global'")
     if 0 in counts:
         raise ValueError(f"density={density} with scope={scope!r} leaves layer {counts.index(0) + 1} empty")
     return keep_counts(scores, counts)
+
+
+def check_one_of(name, value, words):
+    """Raise a ValueError that names the argument unless it is one of these words."""
+    if not isinstance(value, str) or value not in words:
+        raise ValueError(f"{name}={value!r} must be one of {', '.join(words)}")
 
 
 def _check_density(name, value):

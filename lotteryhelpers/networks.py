@@ -45,12 +45,8 @@ class MaskedDense(tf_keras.layers.Dense):
         self.kernel_constraint = self.at_rest
         super().build(input_shape)
         self.kernel_constraint = None  # the variable has it now; in a saved configuration it has no place
+        self.mean_kernel = self.kernel
         self.mask = self.add_weight("mask", self.kernel.shape, initializer="ones", trainable=False)
-
-    @property
-    def mean_kernel(self):
-        """The kernel, zero where pruned, ``[inputs, units]``."""
-        return self.kernel
 
     def put(self, kernel, bias, mask):
         """Set the three variables, with zeros where the mask prunes."""
@@ -116,19 +112,10 @@ class Flipout(tfp.layers.DenseFlipout):
     def build(self, input_shape):
         """Make the variational parameters and the noise's key and counter."""
         super().build(input_shape)
+        self.mean_kernel, self.bias = self.loc, self.bias_posterior.distribution.loc  # biases are points
         # 64 bits although 32 would do: TensorFlow keeps 32-bit integers on the CPU, beside a GPU's XLA
         self.key = self.add_weight("key", [2], tf.int64, initializer="zeros", trainable=False)
         self.calls = self.add_weight("calls", [], tf.int64, initializer="zeros", trainable=False)
-
-    @property
-    def mean_kernel(self):
-        """The posterior mean, zero where pruned, ``[inputs, units]``."""
-        return self.loc
-
-    @property
-    def bias(self):
-        """The bias variable (a point estimate), ``[units]``."""
-        return self.bias_posterior.distribution.loc
 
     def get_config(self):
         """Keras' way of saving would lose the distributions."""

@@ -40,11 +40,8 @@ def philox(counter, key):
 
 
 def random_words(shape, key, step, stream):
-    """A ``[rows, columns]`` uint32 tensor of random bits, another for each (key, step, stream).
-
-    The rows may be a tensor. The key, an integer tensor ``[2]``, is the run's seed and the layer's number;
-    step, an integer scalar, says which call this is, and stream which of the numbers that one call needs.
-    """
+    """Random bits, uint32 ``[rows, columns]``, of a key (the run's seed, the layer's number), a step (which
+    call it is) and a stream (which of the numbers that one call needs). The rows may be a tensor."""
     rows, columns = shape
     quarter = (rows + 3) // 4
     index = tf.reshape(tf.cast(tf.range(quarter * columns), tf.uint32), [quarter, columns])

@@ -61,12 +61,9 @@ class Posterior:
     @classmethod
     def from_arrays(cls, arrays, part=""):
         """The inverse of :meth:`to_arrays`."""
-        arrays = {name.removeprefix(part): a for name, a in arrays.items() if name.startswith(part)}
-        layers = range(sum(name.startswith("means_") for name in arrays))
-        names = {f"{field.name}_{i}" for field in dataclasses.fields(cls) for i in layers}
-        if not layers or names != set(arrays):
-            raise ValueError(f"these are not a posterior's arrays: {sorted(arrays)}")
-        return cls(*(tuple(arrays[f"{f.name}_{i}"] for i in layers) for f in dataclasses.fields(cls)))
+        layers = range(sum(name.startswith(f"{part}means_") for name in arrays))
+        names = [field.name for field in dataclasses.fields(cls)]
+        return cls(*(tuple(arrays[f"{part}{name}_{i}"] for i in layers) for name in names))
 
     def save(self, path):
         """Write an npz file, whole or not at all."""
@@ -142,7 +139,7 @@ def put_posterior(network, posterior, masks, *, prior_stddev=1.0, seed=0):
 
 
 def take_posterior(network):
-    """The Posterior that a Flipout network's variables hold; zero where pruned."""
+    """The Posterior that a Bayesian network's variables hold; zero where pruned."""
     layers = network.layers
-    means, biases = [layer.loc.numpy() for layer in layers], [layer.bias.numpy() for layer in layers]
+    means, biases = [layer.mean_kernel.numpy() for layer in layers], [layer.bias.numpy() for layer in layers]
     return Posterior(means, [(layer.scale() * layer.mask).numpy() for layer in layers], biases)

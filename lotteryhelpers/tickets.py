@@ -8,7 +8,7 @@ import pandas as pd
 import tensorflow as tf
 import tf_keras
 
-from lotteryhelpers.bayesian import check_fits, steps_of
+from lotteryhelpers.bayesian import check_fits
 from lotteryhelpers.masks import check_masks, density
 from lotteryhelpers.networks import FrozenDense, MaskedDense, build_network, logits, put_weights
 from lotteryhelpers.papers.compacting import compact as compact_network
@@ -103,9 +103,8 @@ def train_ticket(dataset, initial, masks, config, *, compact=False, frozen=None,
         small = compact_network(*values, for_training=True)
         sizes, values = small.sizes, (small.weights, small.biases, small.masks)
         dataset = small.reduce(dataset)
-    step_of = steps_of(snapshots, dataset, config)
     trainer = trainer_for(MaskedDense if frozen is None else FrozenDense, sizes)
-    best, taken = {"loss": np.inf}, {0: start}
+    best = {"loss": np.inf}
     with trainer.lock:
         network = trainer.network
         put_weights(network, *values)
@@ -121,13 +120,11 @@ def train_ticket(dataset, initial, masks, config, *, compact=False, frozen=None,
             if on_evaluation:
                 on_evaluation(row)
 
-        history = train(
-            trainer, dataset, config, on_evaluation=note_best,
-            at_step=lambda step: taken.update({step: take()}), steps={*step_of.values()} - {0},
+        snapshots, history = train(
+            trainer, dataset, config, on_evaluation=note_best, snapshots=snapshots, start=start, take=take,
             label="dense network" if masks is None else "masked network")  # fmt: skip
         final, test_accuracy = take(), float(trainer.evaluate(*dataset.test.tensors)[1])
         network.set_weights(best["weights"])
         test_accuracy_at_best = float(trainer.evaluate(*dataset.test.tensors)[1])
-    snapshots = {epoch: taken[step] for epoch, step in step_of.items()}
     return TicketRun(history, final.means, final.biases, kept, start, snapshots,
                      test_accuracy, best["step"], test_accuracy_at_best)  # fmt: skip

@@ -69,6 +69,14 @@ def check_positive(name, value, *, or_zero=False):
         raise ValueError(f"{name}={value!r} must be a finite number {least}, in the range of float32")
 
 
+def as_tuple(name, values):
+    """The values as a tuple, so that they can be gone through twice; a ValueError for a single one."""
+    try:
+        return tuple(values)
+    except TypeError:
+        raise ValueError(f"{name}={values!r} must be a tuple, such as ({values!r},)") from None
+
+
 def batch_order(num_images, batch_size, seed, epoch):
     """The image numbers of an epoch's batches, int32 ``[steps, batch_size]``; the rest is left out."""
     steps = num_images // batch_size
@@ -94,10 +102,10 @@ class Trainer:
         for layer in self.network.layers:
             layer.guarded = False  # Adam alone moves these weights, and each step ends with the constraint
         self.variables = self.network.trainable_variables
-        self.optimizer = tf_keras.optimizers.Adam()
+        self.optimizer = getattr(layer_class, "optimizer", tf_keras.optimizers.Adam)()
         self.optimizer.build(self.variables)
         self.bayesian = hasattr(layer_class, "kl")
-        self.lock, self.thread = threading.Lock(), None
+        self.lock = threading.Lock()
         # partial: TensorFlow counts tracings by code and would take many networks for one traced many times
         self.run_steps = tf.function(functools.partial(self._run_steps), jit_compile=True, autograph=False)
         self.evaluate = tf.function(functools.partial(self._evaluate), jit_compile=True, autograph=False)
@@ -147,26 +155,22 @@ kept_trainer = functools.lru_cache(maxsize=8)(Trainer)
 
 
 def trainer_for(layer_class, sizes):
-    """The trainer of an architecture, made once and kept; in a callback of its own training, a new one."""
+    """The trainer of an architecture, made once and kept; while that one trains, in a callback, a new one."""
     check_not_forked()
     trainer = kept_trainer(layer_class, sizes)
-    mine = trainer.lock.locked() and trainer.thread == threading.get_ident()
-    return Trainer(layer_class, sizes) if mine else trainer
+    return Trainer(layer_class, sizes) if trainer.lock.locked() else trainer
 
 
-def train(trainer, dataset, config, *, kl_weight=0.0, on_evaluation=None, at_step=None, steps=(),
-          label="training"):  # fmt: skip
+def train(trainer, dataset, config, *, kl_weight=0.0, on_evaluation=None, snapshots=(), start=None,
+          take=None, label="training"):  # fmt: skip
     """Train a network whose start was put into ``trainer.network``; the caller holds ``trainer.lock``.
 
-    Gives the history, a row an evaluation: step, epoch, loss, accuracy (both over the steps since the row
-    before), validation_loss, validation_accuracy; and for a Bayesian network nll and kl, in nats an image,
-    with loss = nll + kl_weight * kl, the KL as it is at that step. A ValueError says that the batch is larger
+    Gives a dict from each epoch of ``snapshots`` to what ``take()`` gives then (``start`` for 0), and the
+    history, a row an evaluation: step, epoch, loss, accuracy (both over the steps since the row before),
+    validation_loss, validation_accuracy; and for a Bayesian network nll and kl, in nats an image, with
+    loss = nll + kl_weight * kl, the KL as it is at that step, divided by the number of training images.
+    ``on_evaluation(row)`` is called with each new row, a dict. A ValueError says that the batch is larger
     than the training set, a FloatingPointError at which step the loss was no longer finite.
-
-    Args:
-        kl_weight: the KL's weight; it is divided by the number of training images.
-        on_evaluation: ``on_evaluation(row)`` is called with each new row of the history, a dict.
-        at_step: ``at_step(step)`` is called after each of ``steps``, counted from 1.
     """
     images, labels = (padded(tensor, SMALL[0]) for tensor in dataset.train.tensors)
     validation = dataset.validation.tensors
@@ -175,9 +179,14 @@ def train(trainer, dataset, config, *, kl_weight=0.0, on_evaluation=None, at_ste
         raise ValueError(f"batch_size={config.batch_size} is larger than the {num_images} training images")
     an_epoch = num_images // config.batch_size
     last, every = an_epoch * config.epochs, config.evaluate_every or an_epoch
+    for epoch in (snapshots := as_tuple("snapshots", snapshots)):
+        check_positive("snapshots", epoch, or_zero=True)
+        if epoch > config.epochs:
+            raise ValueError(f"snapshots has epoch {epoch}, but the training ends after {config.epochs}")
+    step_of, taken = {epoch: round(epoch * an_epoch) for epoch in snapshots}, {0: start}
+    steps = {*step_of.values()} - {0}
     stops = sorted({*range(every, last, every), *range(an_epoch, last, an_epoch), last, *steps})
     trainer.reset(config.learning_rate)
-    trainer.thread = threading.get_ident()
 
     blame = f"of {last}; learning_rate={config.learning_rate} may be too large, or the start"
     if trainer.bayesian:
@@ -213,5 +222,5 @@ def train(trainer, dataset, config, *, kl_weight=0.0, on_evaluation=None, at_ste
                 if on_evaluation:
                     on_evaluation(row)
             if done in steps:
-                at_step(done)
-    return pd.DataFrame(rows)
+                taken[done] = take()
+    return {epoch: taken[step] for epoch, step in step_of.items()}, pd.DataFrame(rows)

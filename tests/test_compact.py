@@ -11,7 +11,6 @@ from common import MNIST_DIR, needs_mnist
 
 import lotteryhelpers as lh
 from lotteryhelpers.networks import MaskedDense, build_network, put_weights
-from lotteryhelpers.papers.compacting import TakeInputs
 
 SIZES = (64, 32, 16, 10)
 
@@ -144,8 +143,7 @@ def test_a_compact_network_is_pickled_and_saved(digits, small_run, tmp_path):
         logits, pickle.loads(pickle.dumps(small)).network.predict(digits.test.images, verbose=0)
     )
     small.network.save(tmp_path / "small.keras")
-    layers = {"TakeInputs": TakeInputs}
-    loaded = tf_keras.models.load_model(tmp_path / "small.keras", custom_objects=layers)
+    loaded = tf_keras.models.load_model(tmp_path / "small.keras")
     assert np.array_equal(logits, loaded.predict(digits.test.images, verbose=0))
 
 

@@ -119,7 +119,7 @@ two = [np.arange(6.0).reshape(2, 3), np.arange(3.0).reshape(3, 1)]
         (lambda run: lh.keep_fraction(two, float("nan")), "density=nan must be"),
         (lambda run: lh.keep_fraction(two, "half"), "density='half' must be"),
         (lambda run: lh.keep_fraction(two, 0.5, output_density=0), "output_density=0 must be"),
-        (lambda run: lh.keep_fraction(two, 0.5, scope="unit"), "scope='unit' must be 'layer' or 'global'"),
+        (lambda run: lh.keep_fraction(two, 0.5, scope="unit"), "scope='unit' must be one of layer, global"),
         (lambda run: lh.keep_fraction(two, 0.05), "density=0.05 with scope='layer' leaves layer 1 empty"),
         (lambda run: lh.keep_fraction([two[0] * np.nan, two[1]], 0.5), "scores of layer 1 hold 6 NaN"),
         (lambda run: lh.keep_fraction([two[0][0]], 0.5), r"scores of layer 1 are float64 \(3,\)"),

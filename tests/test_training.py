@@ -230,7 +230,7 @@ def test_bad_configurations_are_named(changes, message):
     [
         ({"prior_stddev": 0}, "prior_stddev=0 must be a finite number above 0"),
         ({"kl_weight": -1}, "kl_weight=-1 must be a finite number of at least 0"),
-        ({"initializer": "zeros"}, "initializer='zeros' must be 'normal' or 'glorot'"),
+        ({"initializer": "zeros"}, "initializer='zeros' must be one of normal, glorot"),
         ({"hidden": (300, 0)}, r"hidden=\(300, 0\) must be a tuple of unit counts"),
         ({"hidden": ()}, r"hidden=\(\) must be"),
         ({"snapshots": (3,)}, "snapshots has epoch 3, but the training ends after 2"),
@@ -277,7 +277,7 @@ def test_posteriors_and_runs_come_back_from_disk_as_they_were(small_run, tmp_pat
         (lambda p: p.write_bytes(p.read_bytes()[:-300]), "is not a whole npz file"),
         (lambda p: p.write_bytes(b""), "is not a whole npz file"),
         (lambda p: p.write_text("hello"), "is not a whole npz file"),
-        (lambda p: np.savez(p, means_0=np.ones((2, 2))), "these are not a posterior's arrays"),
+        (lambda p: np.savez(p, means_0=np.ones((2, 2))), "it lacks 'stddevs_0'"),
         (lambda p: np.savez(p, a=np.array([{}])), "holds pickled objects"),
         (lambda p: np.savez(p, means_0=np.ones((2, 2)), stddevs_0=-np.ones((2, 2)), biases_0=np.ones(2)),
          "stddevs holds negative values"),

@@ -11,7 +11,6 @@ from lotteryhelpers.evidence.intervals import MARGIN, WORDS, holm, paired_interv
 class Comparison:
     """Two Series by seed, in percent, for each reading; and how lengths of training differ, if they do."""
 
-    name: str
     pairs: dict
     lengths: str = ""
     at_best = property(lambda self: paired_interval(*self.pairs["at lowest loss"]), doc="At lowest loss.")
@@ -51,8 +50,14 @@ def claims_table(claims, *, stored, margin=MARGIN, family=False):
             reader's own: the table says what holds here, or why it can't be compared, and goes on.
         family: True for claims found on the way, not named before the run: Holm's intervals, at each reading.
     """
-    made = [_make(comparison, stored) for _, comparison, _ in claims]
-    intervals = {}
+    made, intervals = [], {}
+    for _, comparison, _ in claims:
+        try:
+            made.append((comparison() if callable(comparison) else comparison, ""))
+        except ValueError as error:
+            if stored:
+                raise
+            made.append((Comparison({}), f"can't be compared here: {error}"))
     for reading in dict.fromkeys(reading for comparison, _ in made for reading in comparison.pairs):
         pairs = [comparison.pairs[reading] for comparison, _ in made if reading in comparison.pairs]
         intervals[reading] = iter(holm(pairs) if family else [paired_interval(*pair) for pair in pairs])
@@ -78,12 +83,3 @@ def claims_table(claims, *, stored, margin=MARGIN, family=False):
         raise AssertionError("the table says otherwise:\n" + "\n".join(wrong))
     corrected = f", a family of {sum(not trouble for _, trouble in made)}, Holm" if family else ""
     return MarkdownTable([f"claim (points, margin {margin:g}{corrected})", *intervals, ""], rows)
-
-
-def _make(comparison, stored):
-    try:
-        return comparison() if callable(comparison) else comparison, ""
-    except ValueError as error:
-        if stored:
-            raise
-        return Comparison("", {}), f"can't be compared here: {error}"

@@ -72,5 +72,6 @@ def draw_arms(ax, table, column, arms, *, along="density", at=None, minus=None, 
 def legend_below(fig):
     """One legend for all axes, below them, so that it covers no data; a name stands there once."""
     found = dict(p for ax in fig.axes for p in zip(*ax.get_legend_handles_labels()[::-1], strict=True))
-    columns = int(fig.get_figwidth() / (0.9 + 0.07 * max(map(len, found)))) or 1  # by inches of the longest
+    most = int(fig.get_figwidth() / (0.9 + 0.07 * max(map(len, found)))) or 1  # by inches of the longest
+    columns = -(-len(found) // -(-len(found) // most))  # as few rows, and none with a name alone
     fig.legend(found.values(), found, loc="outside lower center", ncols=columns, fontsize="small")

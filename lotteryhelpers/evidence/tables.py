@@ -73,8 +73,7 @@ class Table:
     def compare(self, a, b, **how):
         """A ``Comparison`` of two tickets at both readings, in points; ``how`` is ``pair``'s."""
         pairs = {when: self.pair(column, a, b, **how) for when, column in READINGS.items()}
-        differ = self.lengths_of(a, b, **how)
-        return Comparison(f"{_text(a)} minus {_text(b)}" + (differ and f", {differ}"), pairs, differ)
+        return Comparison(pairs, self.lengths_of(a, b, **how))
 
     def claim(self, sentence, a, b, words, **how):
         """A claim for ``claims_table`` that calls ``compare(a, b, **how)`` only there."""

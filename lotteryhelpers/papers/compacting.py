@@ -14,23 +14,6 @@ from lotteryhelpers.networks import build_network
 from lotteryhelpers.storage import PickledByFields
 
 
-class TakeInputs(tf_keras.layers.Layer):
-    """Takes some columns of its input: the inputs that a compact network still reads."""
-
-    def __init__(self, columns, **kwargs):
-        """Args: columns: list of int."""
-        super().__init__(**kwargs)
-        self.columns = [int(c) for c in columns]
-
-    def call(self, inputs):
-        """``[n, inputs]`` to ``[n, len(columns)]``."""
-        return tf.gather(inputs, self.columns, axis=1)
-
-    def get_config(self):
-        """What a saved model needs."""
-        return super().get_config() | {"columns": self.columns}
-
-
 @dataclasses.dataclass(frozen=True, eq=False)
 class Compact(PickledByFields):
     """What :func:`compact` gives: tuples of arrays."""
@@ -50,12 +33,10 @@ class Compact(PickledByFields):
     def network(self):
         """The same function of the full images as a ``tf_keras`` model of small Dense layers."""
         with tf.init_scope():  # first asked for inside a tf.function, it must not become a part of that
-            layers = build_network(tf_keras.layers.Dense, [len(k) for k in self.kept]).layers
-            for layer, kernel, bias in zip(layers, self.weights, self.biases, strict=True):
-                layer.set_weights([kernel, bias])
-            float32 = {"dtype": "float32"}
-            ends = [tf_keras.Input([len(self.full[0][0])], **float32), TakeInputs(self.kept[0], **float32)]
-            return tf_keras.Sequential([*ends, *layers])
+            small = build_network(tf_keras.layers.Dense, [len(k) for k in self.kept])
+            small.set_weights([a for pair in zip(self.weights, self.biases, strict=True) for a in pair])
+            images = tf_keras.Input([len(self.full[0][0])], dtype="float32")
+            return tf_keras.Model(images, small(tf.gather(images, self.kept[0].tolist(), axis=1)))
 
     def reduce(self, dataset):
         """The Dataset with only the inputs that are still there."""

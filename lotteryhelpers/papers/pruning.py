@@ -7,7 +7,7 @@ import numpy as np
 
 from lotteryhelpers.bayesian import check_fits, draw_initial, train_bayesian
 from lotteryhelpers.criteria import CRITERIA, pruned_last
-from lotteryhelpers.masks import check_masks, density, keep_counts
+from lotteryhelpers.masks import check_masks, check_one_of, density, keep_counts
 from lotteryhelpers.posterior import BayesianRun, Posterior
 from lotteryhelpers.tickets import TicketRun, point, train_ticket
 from lotteryhelpers.training import TrainConfig, is_integer
@@ -59,7 +59,6 @@ def iterative_magnitude_pruning(
     masks = check_masks(masks, initial.means, for_training=True)
     if not is_integer(rounds, 0, np.inf):
         raise ValueError(f"rounds={rounds!r} must be an integer of at least 0")
-    _check_rate(rate)
     if bayesian is not None and not isinstance(bayesian, TrainConfig):
         raise ValueError(f"bayesian={bayesian!r} must be a TrainConfig, or None for a deterministic loop")
     first = bayesian or config
@@ -69,7 +68,8 @@ def iterative_magnitude_pruning(
     function, epoch, done = CRITERIA[criterion], rewind_step / an_epoch, []
     untrained = initial if bayesian else point(initial.means, initial.biases)
     stand_in = types.SimpleNamespace(initial=untrained, final=untrained, masks=masks)
-    function(stand_in, dataset=dataset, rng=np.random.default_rng(0))  # says what it misses before training
+    scores = function(stand_in, dataset=dataset, rng=np.random.default_rng(0))
+    prune(masks, scores, rate)  # what either refuses is refused before training
     start = None if rewind_step else initial
     for number in range(rounds + 1):
         last, origin = number == rounds, start or initial
@@ -88,15 +88,11 @@ def iterative_magnitude_pruning(
     return done
 
 
-def _check_rate(rate):
-    if not isinstance(rate, int | float | np.number) or not 0 < rate < 1:
-        raise ValueError(f"rate={rate!r} must be above 0 and below 1, such as 0.2")
-
-
 def prune(masks, scores, rate):
     """Prune round(rate * remaining) of each hidden layer's weights and round(rate / 2 * remaining) of the
     output layer's, those of the lowest score; what is pruned stays pruned."""
-    _check_rate(rate)
+    if not isinstance(rate, int | float | np.number) or not 0 < rate < 1:
+        raise ValueError(f"rate={rate!r} must be above 0 and below 1, such as 0.2")
     masks = check_masks(masks, [np.asarray(s) for s in scores])
     counts, rates = [int(m.sum()) for m in masks], [rate] * (len(masks) - 1) + [rate / 2]
     counts = [n - round(r * n) for n, r in zip(counts, rates, strict=True)]
@@ -120,8 +116,7 @@ def restart(initial, masks, action="rewind", *, keep_sign=True, seed=0, initiali
         seed: of whatever is random here.
         initializer: of new draws: what ``initial`` was drawn by, see :func:`draw_initial`.
     """
-    if action not in ACTIONS:
-        raise ValueError(f"action={action!r} must be one of {', '.join(ACTIONS)}")
+    check_one_of("action", action, ACTIONS)
     TrainConfig(1, seed=seed)  # refuses a bad seed
     if not isinstance(initial, Posterior):
         raise ValueError(f"initial is a {type(initial).__name__}; it must be a Posterior: run.initial, say")
@@ -148,8 +143,7 @@ def frozen_values(run, masks, action):
     size grew in training, zero for the others. Arrays ``[inputs, units]``, zero where the masks keep. ``run``
     is the ``BayesianRun`` or ``TicketRun`` that the masks were made from, trained without a mask.
     """
-    if action not in HOLDS:
-        raise ValueError(f"action={action!r} must be one of {', '.join(HOLDS)}")
+    check_one_of("action", action, HOLDS)
     if not all(m.all() for m in run.masks):
         raise ValueError("run was trained under masks; what they pruned has no initial values any more")
     first, last, held = run.initial.means, run.final.means, []

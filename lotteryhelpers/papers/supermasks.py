@@ -108,11 +108,9 @@ def train_supermask(dataset, initial, config, *, rescale=False):
             layer.rescale.assign(float(rescale))
             layer.key.assign([config.seed, number])
             layer.calls.assign(0)
-        history = train(trainer, dataset, config, label="supermask")
-        names = ("kernel", "bias", "logit")
-        weights, biases, logits = (tuple(getattr(layer, n).numpy() for layer in layers) for n in names)
-    probabilities = tuple(tf.sigmoid(logit).numpy() for logit in logits)
-    run = SupermaskRun(history, weights, biases, probabilities, bool(rescale))
+        _, history = train(trainer, dataset, config, label="supermask")
+        probabilities = tuple(tf.sigmoid(layer.logit).numpy() for layer in layers)
+    run = SupermaskRun(history, initial.means, initial.biases, probabilities, bool(rescale))
     drawn = [run.sample(seed) for seed in range(10)]
     at_rest, *sampled = [accuracy(run.kernels(m), run.biases, dataset.test) for m in (run.masks, *drawn)]
     return dataclasses.replace(run, test_accuracy=at_rest, test_accuracy_sampled=float(np.mean(sampled)))

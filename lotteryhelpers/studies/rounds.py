@@ -74,12 +74,6 @@ def counts_at(start, number):
     return counts
 
 
-def chance(start, seed, number):
-    """A random mask with a round's counts."""
-    rng = np.random.default_rng([seed, number])
-    return lh.keep_counts([rng.random(m.shape) for m in start.means], counts_at(start, number))
-
-
 def train(dataset, seed, config, masks, goal=None, initial=None, order=0):
     """A ticket and its row; ``goal`` is a validation loss to reach, None the ticket's own least."""
     began, config = time.time(), dataclasses.replace(config, seed=seed + order)
@@ -92,11 +86,6 @@ def train(dataset, seed, config, masks, goal=None, initial=None, order=0):
         "validation_loss": float(curve.min()),
         "reaches_dense_loss": int(reached[0]) if len(reached) else None,
         "steps": int(curve.index[-1]), "seconds": time.time() - began}  # fmt: skip
-
-
-def dense_loss(dataset, seed, config):
-    """The dense network's least validation loss."""
-    return kept(dataset, [seed, config], lambda: train(dataset, seed, config, None)[1]["validation_loss"])
 
 
 def iterative(dataset, seed, lengths, clocks):
@@ -139,7 +128,9 @@ def clock(dataset, seed, config, masks, images):
 def control(dataset, seed, lengths, kind):
     """A kind at all levels, named ones from 21.1% on."""
     (source, criterion), start = (KINDS | NAMED)[kind], start_of(dataset, seed)
-    goal, order = dense_loss(dataset, seed, lengths["ticket"]), 1000 if "other order" in kind else 0
+    goal = kept(dataset, [seed, lengths["ticket"]],
+                lambda: train(dataset, seed, lengths["ticket"], None)[1]["validation_loss"])
+    order = 1000 if "other order" in kind else 0
     if source in ("posterior", "map"):
         begin = unspread(start) if source == "map" else start
         run = trained(dataset, begin, source, dataclasses.replace(lengths["bayesian"], seed=seed))
@@ -150,6 +141,9 @@ def control(dataset, seed, lengths, kind):
         if order:
             yield {"seed": seed, "kind": "dense, other order", "round": 0} | row
     for number in LEVELS if kind in KINDS else LEVELS[1:]:
-        masks = lh.keep_counts(scores, counts_at(start, number)) if source else chance(start, seed, number)
+        if not source:  # a random mask a level
+            rng = np.random.default_rng([seed, number])
+            scores = [rng.random(m.shape) for m in start.means]
+        masks = lh.keep_counts(scores, counts_at(start, number))
         _, row = train(dataset, seed, lengths["ticket"], masks, goal)
         yield {"seed": seed, "kind": kind, "round": number} | row

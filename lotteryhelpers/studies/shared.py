@@ -6,6 +6,7 @@ import inspect
 import pathlib
 import sys
 import time
+import types
 
 import numpy as np
 import pandas as pd
@@ -13,7 +14,7 @@ import pandas as pd
 import lotteryhelpers as lh
 from lotteryhelpers import storage
 from lotteryhelpers.evidence import Table
-from lotteryhelpers.sweeps.cluster import on_one_thread
+from lotteryhelpers.sweeps.cluster import ended
 from lotteryhelpers.sweeps.sweeping import sweep_rows
 
 RESULTS = pathlib.Path(__file__).parents[2] / "notebooks" / "results"  # of a checkout
@@ -32,21 +33,15 @@ def gather(dataset, calls, client=None):
     """Yield the rows of many calls, as these end; those of a call that ended before are read, not made.
 
     A call is ``(function, *arguments)``, and ``function(dataset, *arguments)`` yields rows, as dicts. On a
-    ``distributed.Client`` a call is a task, tried again where it fails; without one rows are made when asked.
+    ``distributed.Client`` a call is a task; without one rows are made when asked.
     """
     if client is None:
         for call in calls:
             yield from _rows(dataset, *call)
         return
-    from distributed import as_completed  # here: it takes a second
-
     there = client.scatter(dataset, broadcast=True, hash=False)
-    tasks = [client.submit(on_one_thread, _rows, there, *call, pure=False, retries=2) for call in calls]
-    try:
-        for task in as_completed(tasks, loop=client.loop):
-            yield from task.result()
-    finally:  # where the caller stops, nothing trains on unseen
-        client.cancel(tasks)
+    for _, task in ended(client, ((None, _rows, there, *call) for call in calls)):
+        yield from task.result()
 
 
 def _rows(dataset, function, *arguments):
@@ -86,9 +81,7 @@ def unspread(start):
 
 def at(run, snapshot):
     """The run as if it had ended with this snapshot: what criteria read."""
-    if isinstance(run, lh.TicketRun):
-        return dataclasses.replace(run, weights=snapshot.means, biases=snapshot.biases)
-    return dataclasses.replace(run, final=snapshot)
+    return types.SimpleNamespace(initial=run.initial, final=snapshot, masks=run.masks)
 
 
 def subset(dataset, images, seed):

@@ -1,6 +1,7 @@
 """Where runs are made: on the reader's Dask cluster, or on one of this machine's processes."""
 
 import contextlib
+import itertools
 import logging
 import os
 import sys
@@ -68,6 +69,26 @@ def _checked(client):
             raise RuntimeError(f"client has the worker {address} with another lotteryhelpers, TensorFlow or "
                                f"NumPy, {made_by}; here it is {maker()}: start both from one")  # fmt: skip
     return client
+
+
+def ended(client, jobs):
+    """Yield the name and the future of each job, ``(name, function, *arguments)``, when that has ended."""
+    from distributed import as_completed  # here: it takes a second
+
+    left, tasks, in_hand = iter(jobs), as_completed(loop=client.loop), {}
+    try:
+        while True:
+            # One a worker: whatever else a worker that dies had been given would be suspect too.
+            room = max(sum(client.nthreads().values()), 1) - len(in_hand)  # none while one restarts
+            for name, *job in itertools.islice(left, max(room, 0)):
+                tasks.add(future := client.submit(on_one_thread, *job, pure=False))
+                in_hand[future] = name
+            if not in_hand:
+                return
+            future = next(tasks)
+            yield in_hand.pop(future), future
+    finally:  # where the caller stops, nothing trains on unseen
+        client.cancel([*in_hand])
 
 
 def on_one_thread(function, *arguments, **options):

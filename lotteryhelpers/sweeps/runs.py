@@ -1,18 +1,19 @@
 """One run of a sweep, and what a worker does for it: its start's trainings, then its own."""
 
+import copy
 import dataclasses
-import functools
 import pickle
 import time
 
 import numpy as np
 import tensorflow_probability as tfp
 
-from lotteryhelpers.bayesian import check_initializer
+from lotteryhelpers.bayesian import INITIALIZERS
 from lotteryhelpers.criteria import CRITERIA, SCOPES, masks_for
+from lotteryhelpers.masks import check_one_of
 from lotteryhelpers.networks import logits
 from lotteryhelpers.papers.compacting import compact
-from lotteryhelpers.storage import keep_if_possible, kept, key_of, read_json, write_json
+from lotteryhelpers.storage import kept, key_of, read_json
 from lotteryhelpers.tickets import train_ticket
 from lotteryhelpers.training import TrainConfig, check_positive
 
@@ -41,14 +42,13 @@ class Spec:
         """Refuse what no run could be made of."""
         if self.criterion != "dense":
             CRITERIA[self.criterion]
-        if self.scope not in SCOPES:
-            raise ValueError(f"scope={self.scope!r} must be one of {', '.join(SCOPES)}")
+        check_one_of("scope", self.scope, SCOPES)
         if not 0 < self.density <= 1 or (self.criterion == "dense" and self.density != 1):
             raise ValueError(f"density={self.density!r} must be above 0 and at most 1, and 1 for 'dense'")
         TrainConfig(1, seed=self.seed)  # refuses a bad seed
         check_positive("prior_stddev", self.prior_stddev)
         check_positive("kl_weight", self.kl_weight, or_zero=True)
-        check_initializer(self.initializer)
+        check_one_of("initializer", self.initializer, INITIALIZERS)
 
 
 def specs_of(seeds, criteria, densities, **fields):
@@ -61,28 +61,20 @@ def make_dense(dataset, config, run):
     return train_ticket(dataset, run.initial, None, config)
 
 
-def read_row(path):
-    """The row in a file; a ValueError says that it is damaged."""
-    row = read_json(path)
-    if not isinstance(row, dict) or sorted(row) != sorted(ROW):
-        raise ValueError(f"{path} is damaged (not the columns of a run)")
-    return row
-
-
 def make_row(dataset, config, run, dense, spec, criterion, path):
-    """Train a ticket and keep its row; ``criterion`` is a reader's own as bytes, None is one of ours."""
-    masks, name = None, spec.criterion
-    if criterion:  # under a name of its own: the worker may be asked for ours later
+    """A ticket's row, and its file; ``criterion`` is a reader's own as bytes, None is one of ours."""
+    masks, name, given = None, spec.criterion, (run, dense, dataset)
+    if criterion:  # under a name of its own: the worker may be asked for ours later; it may write to its copy
         CRITERIA[name := "a reader's"] = pickle.loads(criterion)
+        given = copy.deepcopy(given)
     if spec.criterion != "dense":
-        _freeze((run, dense, dataset.train, dataset.validation, dataset.test))
         rng = np.random.default_rng([spec.seed, round(1e6 * spec.density)])
-        masks = masks_for(run, name, spec.density, scope=spec.scope, dataset=dataset, dense=dense,
+        masks = masks_for(given[0], name, spec.density, scope=spec.scope, dense=given[1], dataset=given[2],
                           rng=rng, prior_stddev=spec.prior_stddev)  # fmt: skip
     if criterion:
         path = path.with_name(f"{dataset.name}-{key_of(run=path.name, masks=masks)}.json")
-        if row := kept(read_row, path):
-            return row
+        if row := kept(read_json, path):
+            return row, path
     began = time.perf_counter()
     ticket = train_ticket(dataset, run.initial, masks, config)
     seconds = time.perf_counter() - began
@@ -95,14 +87,4 @@ def make_row(dataset, config, run, dense, spec, criterion, path):
         float(tfp.stats.expected_calibration_error(15, logits=outputs, labels_true=labels)),
         connected[0], sum(connected[1:-1]), seconds, [float(a) for a in history.validation_accuracy], "",
     ], strict=True))  # fmt: skip
-    keep_if_possible(functools.partial(write_json, row), path)  # before the caller does, who may be gone
-    return row
-
-
-def _freeze(value):
-    """Let no array be written to: a criterion that did would change the others' rows."""
-    if isinstance(value, np.ndarray):
-        value.flags.writeable = False
-    elif isinstance(value, tuple) or dataclasses.is_dataclass(value):
-        for part in value if isinstance(value, tuple) else vars(value).values():
-            _freeze(part)
+    return row, path

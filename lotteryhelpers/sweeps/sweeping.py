@@ -4,7 +4,6 @@ import contextlib
 import dataclasses
 import functools
 import inspect
-import itertools
 import math
 import pickle
 import sys
@@ -14,13 +13,13 @@ import numpy as np
 import pandas as pd
 from tqdm.auto import tqdm
 
-from lotteryhelpers.bayesian import as_tuple, load_or_train_bayesian
+from lotteryhelpers.bayesian import load_or_train_bayesian
 from lotteryhelpers.criteria import CRITERIA
 from lotteryhelpers.papers.scores import OURS
-from lotteryhelpers.storage import cache_folder, keep_if_possible, kept, key_of, write_json
-from lotteryhelpers.sweeps.cluster import connected, on_one_thread
-from lotteryhelpers.sweeps.runs import ROW, Spec, make_dense, make_row, read_row
-from lotteryhelpers.training import Recipe, TrainConfig, is_integer
+from lotteryhelpers.storage import cache_folder, keep_if_possible, kept, key_of, read_json, write_json
+from lotteryhelpers.sweeps.cluster import connected, ended, on_one_thread
+from lotteryhelpers.sweeps.runs import ROW, Spec, make_dense, make_row
+from lotteryhelpers.training import Recipe, TrainConfig, as_tuple, is_integer
 
 FIELDS = [field.name for field in dataclasses.fields(Spec)]
 COLUMNS = [*FIELDS, *ROW]
@@ -45,17 +44,14 @@ def sweep(dataset, specs, config, *, client=None, workers=None):
     ``curve``, the validation accuracies; ``error``, which is "" for a run that ended well.
     """
     specs, rows = _specs(specs), {}
-    with contextlib.closing(sweep_rows(dataset, specs, config, client=client, workers=workers)) as ended:
-        for row in tqdm(ended, total=len(set(specs)), desc="runs", unit="run"):
+    with contextlib.closing(sweep_rows(dataset, specs, config, client=client, workers=workers)) as made:
+        for row in tqdm(made, total=len(set(specs)), desc="runs", unit="run"):
             rows[Spec(*(row[name] for name in FIELDS))] = row
     return pd.DataFrame([rows[spec] for spec in specs], columns=COLUMNS)
 
 
 def sweep_rows(dataset, specs, config, *, client=None, workers=None):
-    """Yield the rows of :func:`sweep` when they are there, kept ones first, as dicts of all ``COLUMNS``.
-
-    Whoever may not want all of them closes it (``contextlib.closing``), so that no worker stays.
-    """
+    """Yield the rows of :func:`sweep` as dicts, kept ones first; to be closed, so that no worker stays."""
     specs = _specs(specs)
     recipe = Recipe(config, config, ()) if isinstance(config, TrainConfig) else config
     if not isinstance(recipe, Recipe):
@@ -69,35 +65,26 @@ def sweep_rows(dataset, specs, config, *, client=None, workers=None):
         key = key_of(spec=spec, configs=configs, data=dataset.fingerprint)
         path = cache_folder() / "runs" / f"{dataset.name}-{key}.json"
         # A reader's own may be another function by the same name: its rows are known by their masks.
-        if not own[spec.criterion] and (row := kept(read_row, path, say)):
+        if not own[spec.criterion] and (row := kept(read_json, path, say)):
             yield dataclasses.asdict(spec) | row
         else:
             todo[spec] = *configs, path
     if not todo:
         return
     import dask.system  # here: it takes a second, which only a sweep should cost
-    from distributed import KilledWorker
 
     with connected(client, min(workers or dask.system.CPU_COUNT, len(todo))) as client:
         # A task and not scattered: when a dying worker takes the last copy with it, Dask makes another.
         with dask.config.set({"distributed.admin.large-graph-warning-threshold": "1 TB"}):
             sent = client.submit(pickle.loads, pickle.dumps(dataset), pure=False)
         client.replicate(sent)
-        groups = [todo]
-        for group in groups:
-            for spec, future in _ended(client, sent, group, own):
-                try:
-                    row = future.result()
-                    if not own[spec.criterion]:
-                        keep_if_possible(functools.partial(write_json, row), todo[spec][-1], say)
-                except KilledWorker as error:
-                    if len(group) > 1:  # by it or by another run: once more, alone
-                        groups.append({spec: todo[spec]})
-                        continue
-                    row = {"error": f"lost {error.allowed_failures + 1} times: its worker died each time"}
-                except Exception as error:  # not kept: the next call tries again
-                    row = {"error": f"{type(error).__name__}: {error}"}
-                yield dict.fromkeys(COLUMNS, math.nan) | dataclasses.asdict(spec) | row
+        for spec, future in ended(client, _jobs(client, sent, todo, own)):
+            try:
+                row, path = future.result()
+                keep_if_possible(functools.partial(write_json, row), path, say)
+            except Exception as error:  # not kept: the next call tries again
+                row = {"error": f"{type(error).__name__}: {error}"}
+            yield dict.fromkeys(COLUMNS, math.nan) | dataclasses.asdict(spec) | row
 
 
 def _specs(specs):
@@ -107,33 +94,17 @@ def _specs(specs):
     return [s if isinstance(s, Spec) else Spec(**s) for s in specs]
 
 
-def _ended(client, dataset, todo, own):
-    """Yield each spec and its future when that has ended; the tickets of a start share its trainings."""
-    from distributed import as_completed
-
-    submit = functools.partial(client.submit, on_one_thread, pure=False)
-    once, jobs, ended, in_hand = functools.cache(submit), [], as_completed(loop=client.loop), {}
-    for spec, (bayesian, ticket, path) in todo.items():
+def _jobs(client, dataset, todo, own):
+    """Yield each spec and what makes its row; the tickets of a start share its trainings."""
+    once = functools.cache(functools.partial(client.submit, on_one_thread, pure=False))
+    for spec in sorted(todo, key=lambda s: (s.criterion, s.density)):  # the starts in turn, a worker each
+        bayesian, ticket, path = todo[spec]
         run = once(load_or_train_bayesian, dataset, bayesian, prior_stddev=spec.prior_stddev,
                    kl_weight=spec.kl_weight, initializer=spec.initializer)  # fmt: skip
         function = CRITERIA.get(spec.criterion)  # none for "dense"
         needs_dense = function and "dense" in inspect.signature(function).parameters
         dense = once(make_dense, dataset, ticket, run) if needs_dense else None
-        jobs.append((make_row, dataset, ticket, run, dense, spec, own[spec.criterion], path))
-    left = iter(jobs)
-    try:
-        while True:
-            # Few at a time: a worker that dies makes all it was given suspect, not only what killed it.
-            room = max(2 * sum(client.nthreads().values()), 1) - len(in_hand)  # none while one restarts
-            for job in itertools.islice(left, max(room, 0)):
-                ended.add(future := submit(*job))
-                in_hand[future] = job[5]
-            if not in_hand:
-                return
-            future = next(ended)
-            yield in_hand.pop(future), future
-    finally:
-        client.cancel([*in_hand, *{future for job in jobs for future in job[3:5] if future}])
+        yield spec, make_row, dataset, ticket, run, dense, spec, own[spec.criterion], path
 
 
 def _sent(criterion):
@@ -141,8 +112,7 @@ def _sent(criterion):
     function = inner = CRITERIA.get(criterion)
     if function is OURS.get(criterion):
         return None
-    while isinstance(inner, functools.partial):
-        inner = inner.func
+    inner = getattr(inner, "func", inner)  # a partial's
     inner = inner if hasattr(inner, "__globals__") else type(inner).__call__  # an object's
     module = sys.modules.get(getattr(inner, "__module__", None))
     if module is not None and module.__name__.split(".")[0] not in ("__main__", "lotteryhelpers"):

@@ -23,10 +23,10 @@ class Counting:
             train = module.train
 
             def counted(*args, **kwargs):
-                history = train(*args, **kwargs)
+                snapshots, history = train(*args, **kwargs)
                 with open(os.environ["STEPS_TRAINED"], "a") as file:
                     file.write(f"{history.step.iloc[-1]}\n")
-                return history
+                return snapshots, history
 
             module.train = counted
 
