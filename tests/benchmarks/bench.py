@@ -177,6 +177,11 @@ def epochs(report, data, rounds):
     group(report, "Bayesian network", bayesian, data, rounds, "**this module, Bayesian**", [
         ("tf_keras fit of tfp.layers.DenseFlipout", "at least", 3),
         ("bayesian-torch LinearFlipout, fused Adam", "at least", 2.5), (floor, "at most", 1.3)])  # fmt: skip
+    dense = {"this module, dense": c.our_dense, "this module, Flipout": c.our_bayesian}
+    for noise, limit in (("normal", 1.9), ("signs", 1.25)):
+        ours = f"**this module, IVON, {noise}**"
+        ivon = dense | {ours: part(c.our_ivon, noise=noise)}
+        group(report, f"IVON, {noise}", ivon, data, rounds, ours, [("this module, dense", "at most", limit)])
 
 
 def steps(report, data, rounds):

@@ -44,6 +44,10 @@ def our_bayesian(dataset, start):
     return lambda epochs: lh.train_bayesian(dataset, lh.TrainConfig(epochs), initial=start)
 
 
+def our_ivon(dataset, start, noise="normal"):
+    return lambda epochs: lh.train_ivon(dataset, lh.TrainConfig(epochs), initial=start, noise=noise)
+
+
 # --- Keras' own fit
 
 

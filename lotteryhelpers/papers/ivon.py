@@ -1,0 +1,109 @@
+"""IVON (Shen et al. 2024, arXiv:2402.17641): a Gaussian posterior for nearly the price of plain training."""
+
+import math
+
+import numpy as np
+import tensorflow as tf
+import tf_keras
+
+from lotteryhelpers import noise as numbers
+from lotteryhelpers.bayesian import begin, fit
+from lotteryhelpers.masks import check_one_of
+from lotteryhelpers.networks import MaskedDense, put_weights
+from lotteryhelpers.posterior import BayesianRun
+from lotteryhelpers.training import TrainConfig, check_positive, trainer_for
+
+
+class IvonStep(tf_keras.optimizers.Adam):
+    """IVON's step (there, algorithm 1) for kernels; biases, which are points, move by Adam's."""
+
+    def update_step(self, gradient, variable):
+        """Move a variable; with a kernel its curvature h, by the gradient at the weights that were drawn."""
+        layer = getattr(variable, "layer", None)
+        if layer is None:
+            return super().update_step(gradient, variable)
+        size, delta, rate, b2, steps = tf.unstack(layer.settings)
+        step, precision = tf.cast(self.iterations, tf.float32), layer.h + delta
+        average = self._momentums[self._index_dict[self._var_key(variable)]]
+        average.assign_add((1 - self.beta_1) * (gradient - average))
+        change = (1 - b2) * (size * precision * layer.shift * gradient - layer.h)
+        layer.h.assign_add(change + 0.5 * change**2 / precision)  # so h + delta stays above 0
+        slope = average / (1 - self.beta_1 ** (step + 1)) + delta * variable
+        move = tf.clip_by_value(rate * slope / (layer.h + delta), -self.learning_rate, self.learning_rate)
+        variable.assign_sub(0.5 * (1 + tf.cos(math.pi * step / steps)) * move)
+
+
+class IvonDense(MaskedDense):
+    """A masked layer that computes with one draw of its kernel a step, N(kernel, scale^2) for each weight."""
+
+    optimizer, draw = IvonStep, staticmethod(numbers.standard_normal)
+
+    def build(self, input_shape):
+        """Make the curvature h, the settings, and the noise's key and counter."""
+        super().build(input_shape)
+        self.kernel.layer = self  # IvonStep's way from the one to the other
+        for name, shape, kind in (("h", self.kernel.shape, None), ("settings", [5], None),
+                                  ("key", [2], tf.int64), ("calls", [], tf.int64)):  # fmt: skip
+            setattr(self, name, self.add_weight(name, shape, kind, initializer="zeros", trainable=False))
+
+    def scale(self):
+        """The posterior's standard deviations, 1 / sqrt(N (h + delta)), ``[inputs, units]``."""
+        return tf.math.rsqrt(self.settings[0] * (self.h + self.settings[1]))
+
+    def call(self, inputs):
+        """One draw for the whole batch, as in the paper."""
+        drawn = self.draw(self.kernel.shape, self.key, self.calls.assign_add(1), stream=0)
+        self.shift = self.scale() * self.mask * drawn
+        return self.activation(tf.matmul(inputs, self.kernel + self.shift) + self.bias)
+
+
+class SignedIvonDense(IvonDense):
+    """Draws kernel + scale or kernel - scale, each as likely: the same mean and variance, no Gaussian. Where
+    the loss is quadratic, the expected gradient and h are the same too, and a single h is less noisy."""
+
+    draw = staticmethod(numbers.random_signs)
+
+
+NOISES = {"normal": IvonDense, "signs": SignedIvonDense}
+
+
+def train_ivon(
+    dataset, config: TrainConfig, *, initial=None, prior_stddev=1.0, initializer="normal", hidden=(300, 100),
+    masks=None, snapshots=(), noise="normal", rate=0.05, b2=None) -> BayesianRun:  # fmt: skip
+    """Fit a Gaussian to every weight as :func:`train_bayesian` does, by a variational Newton method.
+
+    IVON estimates the curvature h of an image's loss from one draw of the weights a step (algorithm 1;
+    delta = 1 / (N prior_stddev^2)). The deviations, 1 / sqrt(N (h + delta)), are ``initial``'s at first.
+    Errors as there; the history has no KL.
+
+    Args:
+        dataset, initial, prior_stddev, initializer, hidden, masks, snapshots: as for ``train_bayesian``.
+        config: its learning rate is Adam's, for the biases, and the most that a weight moves in a step.
+        noise: ``"normal"``, or ``"signs"``, which cost less: see ``SignedIvonDense``.
+        rate: of a weight's step, rate * slope / (h + delta), which falls to zero by a cosine.
+        b2: what h keeps of itself in a step. None is 1 - 3 / steps: a twentieth of the start's is left in the
+            end, so where the data say nothing, a deviation grows 4.5 times at most. (The published 0.99999 is
+            for 100,000 steps.) Where more than half is left, that is said.
+    """
+    check_positive("prior_stddev", prior_stddev)
+    check_positive("rate", rate)
+    check_one_of("noise", noise, NOISES)
+    initial, masks = begin(dataset, config, initial, initializer, hidden, masks)
+    size = len(dataset.train.labels)
+    steps, delta = config.epochs * (size // config.batch_size), 1 / (size * prior_stddev**2)
+    b2 = 1 - 3 / max(steps, 30) if b2 is None else b2
+    if not isinstance(b2, float) or not 0 <= b2 < 1:
+        raise ValueError(f"b2={b2!r} must be a number of at least 0 and below 1, such as {1 - 3 / steps:.5f}")
+    if b2**steps > 0.5:
+        print(f"sigma will be mostly what was put in: after {steps} steps with b2={b2} the start weighs "
+              f"{b2**steps:.2f} in h; b2={1 - 3 / steps:.5f} leaves a twentieth")  # fmt: skip
+    trainer = trainer_for(NOISES[noise], initial.sizes)
+    with trainer.lock:
+        put_weights(trainer.network, initial.means, initial.biases, masks)
+        for number, layer in enumerate(trainer.network.layers):
+            stddev = np.where(masks[number], initial.stddevs[number], prior_stddev)
+            layer.h.assign(1 / (size * stddev**2) - delta)
+            layer.settings.assign([size, delta, rate, b2, steps])
+            layer.key.assign([config.seed, number])
+            layer.calls.assign(0)
+        return fit(trainer, initial, dataset, config, snapshots, label="Bayesian network (IVON)")
