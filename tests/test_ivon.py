@@ -120,7 +120,8 @@ def test_a_start_that_stays_is_said(digits, capsys):
     said = capsys.readouterr().out
     assert "after 38 steps with b2=0.99999 the start weighs 1.00 in h; b2=0.92105" in said
     assert np.allclose(kept.final.stddevs[0], kept.initial.stddevs[0], rtol=1e-3)  # so it is
-    lh.train_ivon(digits, lh.TrainConfig(2, 64), hidden=(16,))
+    for usual in (lh.TrainConfig(2, 64), lh.TrainConfig(1, 1000)):  # the second takes one step
+        lh.train_ivon(digits, usual, hidden=(16,))
     assert not capsys.readouterr().out
 
 

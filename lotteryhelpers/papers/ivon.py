@@ -91,12 +91,13 @@ def train_ivon(
     initial, masks = begin(dataset, config, initial, initializer, hidden, masks)
     size = len(dataset.train.labels)
     steps, delta = config.epochs * (size // config.batch_size), 1 / (size * prior_stddev**2)
-    b2 = 1 - 3 / max(steps, 30) if b2 is None else b2
-    if not isinstance(b2, float) or not 0 <= b2 < 1:
-        raise ValueError(f"b2={b2!r} must be a number of at least 0 and below 1, such as {1 - 3 / steps:.5f}")
+    usual = 1 - 3 / max(steps, 4)
+    b2 = usual if b2 is None else b2
+    if not isinstance(b2, int | float | np.number) or not 0 <= b2 < 1:
+        raise ValueError(f"b2={b2!r} must be a number of at least 0 and below 1, such as {usual:.5f}")
     if b2**steps > 0.5:
         print(f"sigma will be mostly what was put in: after {steps} steps with b2={b2} the start weighs "
-              f"{b2**steps:.2f} in h; b2={1 - 3 / steps:.5f} leaves a twentieth")  # fmt: skip
+              f"{b2**steps:.2f} in h; b2={usual:.5f} leaves a twentieth")  # fmt: skip
     trainer = trainer_for(NOISES[noise], initial.sizes)
     with trainer.lock:
         put_weights(trainer.network, initial.means, initial.biases, masks)
