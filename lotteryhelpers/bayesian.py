@@ -79,10 +79,9 @@ def begin(dataset, config, initial, initializer, hidden, masks):
 
 def fit(trainer, initial, dataset, config, snapshots, **how):
     """Train what was put into the trainer's network, whose lock the caller holds: a :class:`BayesianRun`."""
-    network = trainer.network
     parts = train(trainer, dataset, config, snapshots=snapshots, start=initial,
-                  take=lambda: take_posterior(network), **how)  # fmt: skip
-    return BayesianRun(initial, take_posterior(network), *parts)
+                  take=lambda: take_posterior(trainer.network), **how)  # fmt: skip
+    return BayesianRun(initial, take_posterior(trainer.network), *parts)
 
 
 def check_fits(initial, dataset):

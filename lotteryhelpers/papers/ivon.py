@@ -18,18 +18,18 @@ class IvonStep(tf_keras.optimizers.Adam):
     """IVON's step (there, algorithm 1) for kernels; biases, which are points, move by Adam's."""
 
     def update_step(self, gradient, variable):
-        """Move a variable; with a kernel its curvature h, by the gradient at the weights that were drawn."""
+        """Move a variable; with a kernel its precision, by the gradient at the weights that were drawn."""
         layer = getattr(variable, "layer", None)
         if layer is None:
             return super().update_step(gradient, variable)
         size, delta, rate, b2, steps = tf.unstack(layer.settings)
-        step, precision = tf.cast(self.iterations, tf.float32), layer.h + delta
+        step, limit = (tf.cast(v, tf.float32) for v in (self.iterations, self.learning_rate))
         average = self._momentums[self._index_dict[self._var_key(variable)]]
         average.assign_add((1 - self.beta_1) * (gradient - average))
-        change = (1 - b2) * (size * precision * layer.shift * gradient - layer.h)
-        layer.h.assign_add(change + 0.5 * change**2 / precision)  # so h + delta stays above 0
+        change = (1 - b2) * (size * layer.precision * layer.shift * gradient - (layer.precision - delta))
+        precision = layer.precision.assign_add(change + 0.5 * change**2 / layer.precision)  # stays above 0
         slope = average / (1 - self.beta_1 ** (step + 1)) + delta * variable
-        move = tf.clip_by_value(rate * slope / (layer.h + delta), -self.learning_rate, self.learning_rate)
+        move = tf.clip_by_value(rate * slope / precision, -limit, limit)
         variable.assign_sub(0.5 * (1 + tf.cos(math.pi * step / steps)) * move)
 
 
@@ -39,16 +39,16 @@ class IvonDense(MaskedDense):
     optimizer, draw = IvonStep, staticmethod(numbers.standard_normal)
 
     def build(self, input_shape):
-        """Make the curvature h, the settings, and the noise's key and counter."""
+        """Make the precision h + delta, the settings, and the noise's key and counter."""
         super().build(input_shape)
         self.kernel.layer = self  # IvonStep's way from the one to the other
-        for name, shape, kind in (("h", self.kernel.shape, None), ("settings", [5], None),
+        for name, shape, kind in (("precision", self.kernel.shape, None), ("settings", [5], None),
                                   ("key", [2], tf.int64), ("calls", [], tf.int64)):  # fmt: skip
             setattr(self, name, self.add_weight(name, shape, kind, initializer="zeros", trainable=False))
 
     def scale(self):
         """The posterior's standard deviations, 1 / sqrt(N (h + delta)), ``[inputs, units]``."""
-        return tf.math.rsqrt(self.settings[0] * (self.h + self.settings[1]))
+        return tf.math.rsqrt(self.settings[0] * self.precision)
 
     def call(self, inputs):
         """One draw for the whole batch, as in the paper."""
@@ -81,30 +81,31 @@ def train_ivon(
         config: its learning rate is Adam's, for the biases, and the most that a weight moves in a step.
         noise: ``"normal"``, or ``"signs"``, which cost less: see ``SignedIvonDense``.
         rate: of a weight's step, rate * slope / (h + delta), which falls to zero by a cosine.
-        b2: what h keeps of itself in a step. None is 1 - 3 / steps: a twentieth of the start's is left in the
-            end, so where the data say nothing, a deviation grows 4.5 times at most. (The published 0.99999 is
-            for 100,000 steps.) Where more than half is left, that is said.
+        b2: what h keeps of itself in a step. None is 1 - 3 / steps: a twentieth of the start's is left, so a
+            weight without a gradient ends with at most 4.5 times the start's deviation. Where more than half
+            is left, that is said. (The published 0.99999 is for 100,000 steps.)
     """
     check_positive("prior_stddev", prior_stddev)
     check_positive("rate", rate)
     check_one_of("noise", noise, NOISES)
     initial, masks = begin(dataset, config, initial, initializer, hidden, masks)
     size = len(dataset.train.labels)
-    steps, delta = config.epochs * (size // config.batch_size), 1 / (size * prior_stddev**2)
+    steps, delta = config.epochs * (size // config.batch_size), np.float64(prior_stddev) ** -2 / size
     usual = 1 - 3 / max(steps, 4)
-    b2 = usual if b2 is None else b2
-    if not isinstance(b2, int | float | np.number) or not 0 <= b2 < 1:
-        raise ValueError(f"b2={b2!r} must be a number of at least 0 and below 1, such as {usual:.5f}")
-    if b2**steps > 0.5:
-        print(f"sigma will be mostly what was put in: after {steps} steps with b2={b2} the start weighs "
-              f"{b2**steps:.2f} in h; b2={usual:.5f} leaves a twentieth")  # fmt: skip
+    check_positive("b2", b2 := usual if b2 is None else b2, or_zero=True)
+    if b2 >= 1:
+        raise ValueError(f"b2={b2!r} must be below 1, such as {usual:.5f}")
     trainer = trainer_for(NOISES[noise], initial.sizes)
     with trainer.lock:
         put_weights(trainer.network, initial.means, initial.biases, masks)
         for number, layer in enumerate(trainer.network.layers):
-            stddev = np.where(masks[number], initial.stddevs[number], prior_stddev)
-            layer.h.assign(1 / (size * stddev**2) - delta)
+            stddev = np.where(masks[number], initial.stddevs[number], np.float64(1))
+            layer.precision.assign(1 / (size * stddev**2))
             layer.settings.assign([size, delta, rate, b2, steps])
             layer.key.assign([config.seed, number])
             layer.calls.assign(0)
-        return fit(trainer, initial, dataset, config, snapshots, label="Bayesian network (IVON)")
+        run = fit(trainer, initial, dataset, config, snapshots, label="Bayesian network (IVON)")
+    if (left := ((1 + b2**2) / 2) ** steps) > 0.5:  # of the start's h, where no gradient is
+        print(f"sigma is mostly what was put in: after {steps} steps with b2={b2} the start weighs "
+              f"{left:.2f} in h; more steps, or b2 nearer to {usual:.5f}, leave less")  # fmt: skip
+    return run
