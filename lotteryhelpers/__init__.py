@@ -17,6 +17,7 @@ from lotteryhelpers.networks import mean_logits
 from lotteryhelpers.papers import estimators, scores  # they add to ESTIMATORS and CRITERIA
 from lotteryhelpers.papers.compacting import Compact, compact, keep_units
 from lotteryhelpers.papers.ivon import train_ivon
+from lotteryhelpers.papers.laplace import laplace
 from lotteryhelpers.papers.pruning import PruningRound, iterative_magnitude_pruning, prune
 from lotteryhelpers.papers.pruning import frozen_values, restart
 from lotteryhelpers.papers.supermasks import SupermaskRun, train_supermask
