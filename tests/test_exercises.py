@@ -5,6 +5,7 @@ import re
 import nbformat
 import numpy as np
 import pytest
+import scipy.stats
 from common import ROOT
 
 import lotteryhelpers as lh
@@ -219,7 +220,33 @@ def cut(trained, mask, number):
     return mask & np.isin(np.arange(mask.size), left).reshape(mask.shape)
 
 
+
+def stays(before, after):
+    return abs(np.median(after) / np.median(before) - 1) < 0.05
+
+
+def order(before, after):
+    return scipy.stats.spearmanr(before, after, axis=None).statistic > 0.98
+
+
 WRONG = {
+    "check_laplace": [
+        (lambda x, p, s: 1 / np.sqrt((x**2).T @ (p * (1 - p))), "prior is forgotten"),
+        (lambda x, p, s: 1 / np.sqrt((x**2).T @ (p * (1 - p)) + s), "enters with its deviation"),
+        (lambda x, p, s: 1 / np.sqrt((x**2).T @ (p * (1 - p)) / len(x) + s**-2), "averaged"),
+        (lambda x, p, s: 1 / ((x**2).T @ (p * (1 - p)) + s**-2), "this is the variance"),
+        (lambda x, p, s: (x**2).T @ (p * (1 - p)) + s**-2, "this is the precision"),
+        (lambda x, p, s: 1 / np.sqrt(x.T @ (p * (1 - p)) + s**-2), "aren't squared"),
+        (lambda x, p, s: 1 / np.sqrt((x**2).T @ p + s**-2), "where p (1 - p) belongs"),
+    ],
+    "check_settled": [
+        (lambda half, end: True, "grow by a third"),
+        (lambda half, end: False, "isn't content"),
+        (lambda half, end: all(np.median(e) / np.median(h) < 1.05 for h, e in zip(half, end, strict=True)), "one layer of two"),
+        (lambda half, end: all(stays(h[h < 0.9], e[h < 0.9]) for h, e in zip(half, end, strict=True)), "changed places"),
+        (lambda half, end: all(order(h, e) and stays(h, e) for h, e in zip(half, end, strict=True)), "isn't content"),
+        (lambda half, end: stays(half[0], end[0]) and order(half[0], end[0]), "isn't content"),
+    ],
     "check_kl": [
         (lambda mu, sigma, s: kl(mu, sigma, s) + 1 / 2, "a constant is missing"),
         (lambda mu, sigma, s: np.log(sigma / s) + (sigma**2 + mu**2) / (2 * s**2) - 1 / 2, "upside down"),

@@ -26,31 +26,32 @@ from lotteryhelpers.papers.ivon import NOISES, IvonDense
 from lotteryhelpers.studies.shared import controls, gather, start_of, ticket, trained
 
 TABLES = {"11_posteriors": "posterior criterion density seed", "11_settled": "posterior layer epoch seed"}
-ALL = "variance", "snr", "magnitude"
-NAMED = "settled", "ivon", "dense", "none"
-CRITERIA = dict.fromkeys(("settled", "ivon", "flipout", "laplace", "swag", "ensemble"),
-                         ("variance", "snr", "magnitude"))  # fmt: skip
-CRITERIA |= dict.fromkeys(("dense", "ivon, no noise", "ivon, no prior"), ("magnitude",))
-CRITERIA |= {"none": ("pixel_variance", "large_init")}
-CRITERIA["settled"] += "shuffled_rows", "margins"
+THREE, MU = ("variance", "snr", "magnitude"), ("magnitude",)
+NAMED = {"settled": (*THREE, "shuffled_rows", "margins"), "ivon": THREE, "dense": MU,
+         "none": ("pixel_variance", "large_init")}  # fmt: skip
+OTHERS = {**dict.fromkeys(("flipout", "laplace", "swag", "ensemble"), THREE), "ivon, no noise": MU,
+          "ivon, no prior": MU}  # fmt: skip
 STORED = {
     "seeds": range(600, 610), "other_seeds": range(600, 605), "densities": (0.2, 0.05, 0.02), "lengths": {
         "settled": lh.TrainConfig(80, 128, 3e-3), "flipout": lh.TrainConfig(15), "ivon": lh.TrainConfig(3),
         "dense": lh.TrainConfig(3), "trained": lh.TrainConfig(10), "ticket": lh.TrainConfig(5)}}  # fmt: skip
-_DIGITS = {"batch_size": 64, "learning_rate": 3e-3}
 LIVE = {"seeds": range(600, 603), "other_seeds": (), "densities": (0.05,), "lengths": {
-    "settled": lh.TrainConfig(300, **_DIGITS), "flipout": lh.TrainConfig(150, **_DIGITS),
-    "ivon": lh.TrainConfig(30, **_DIGITS), "dense": lh.TrainConfig(30, **_DIGITS),
-    "trained": lh.TrainConfig(40, **_DIGITS), "ticket": lh.TrainConfig(40, **_DIGITS)}}  # fmt: skip
+    name: lh.TrainConfig(epochs, 64, 3e-3) for name, epochs in (
+        ("settled", 300), ("flipout", 150), ("ivon", 30), ("dense", 30), ("trained", 40),
+        ("ticket", 40))}}  # fmt: skip
 
 
 def rows(dataset, seeds, other_seeds, densities, lengths, table="11_posteriors", client=None):
     """Yield a row a ticket, or of the other table a row a layer and epoch."""
-    what, *how = (settling, lengths) if table == "11_settled" else (tickets, lengths, densities)
-    calls = [(what, seed, name, *how) for name in (("settled", "flipout") if what is settling else CRITERIA)
-             for seed in (seeds if name in NAMED else other_seeds)]  # fmt: skip
-    for config in (dataclasses.replace(lengths["ticket"], seed=s) for s in seeds if what is tickets):
-        calls += [(controls, {"seed": config.seed, "posterior": "none"}, densities, config)]
+    calls = []
+    for seed in seeds:
+        here = {name: dataclasses.replace(config, seed=seed) for name, config in lengths.items()}
+        names = NAMED | (OTHERS if seed in other_seeds else {})
+        if table == "11_settled":
+            calls += [(settling, here, name) for name in ("settled", "flipout") if name in names]
+            continue
+        calls += [(tickets, here, *one, densities) for one in names.items()]
+        calls += [(controls, {"seed": seed, "posterior": "none"}, densities, here["ticket"])]
     return gather(dataset, calls, client)
 
 
@@ -63,22 +64,22 @@ class Noiseless(IvonDense):
 NOISES["none"] = Noiseless
 
 
-def found(dataset, seed, name, lengths):
+def found(dataset, lengths, name):
     """What masks are made from: a ``BayesianRun``, or a ``TicketRun``."""
-    start, kind = start_of(dataset, seed), name.split(",")[0]
-    config = dataclasses.replace(lengths.get(kind, lengths["trained"]), seed=seed)
+    start, kind = start_of(dataset, lengths["ticket"].seed), name.split(",")[0]
+    config = lengths.get(kind, lengths["trained"])
+    if kind == "none":
+        return lh.BayesianRun(start, start, {}, None)
     if kind in ("settled", "flipout"):
         points = [part * config.epochs for part in (1 / 16, 1 / 8, 1 / 4, 1 / 2, 3 / 4, 1)]
-        how = "local" if kind == "settled" else "flipout"
+        how = "local" if kind == "settled" else kind
         return trained(dataset, start, kind, config, estimator=how, snapshots=points)
     if kind == "ivon":
         begin = lh.Posterior(start.means, [np.full_like(m, 0.02) for m in start.means], start.biases)
         return lh.train_ivon(dataset, config, initial=begin, noise="none" if "noise" in name else "signs",
                              prior_stddev=1e3 if "prior" in name else 1.0)  # fmt: skip
-    if kind == "none":
-        return lh.BayesianRun(start, start, {}, None)
     if kind == "ensemble":  # of five batch orders
-        orders = [dataclasses.replace(lengths["dense"], seed=seed + 1000 * k) for k in range(1, 6)]
+        orders = [dataclasses.replace(lengths["dense"], seed=config.seed + 1000 * k) for k in range(1, 6)]
         return spread(start, [lh.train_ticket(dataset, start, None, order).final for order in orders])
     if kind == "swag":  # twenty points of half as many epochs more
         longer = dataclasses.replace(config, epochs=config.epochs * 3 // 2)
@@ -97,18 +98,18 @@ def spread(start, points):
     return lh.BayesianRun(start, lh.Posterior([k.mean(0) for k in layers], stddevs, start.biases), {}, None)
 
 
-def tickets(dataset, seed, name, lengths, densities):
+def tickets(dataset, lengths, name, criteria, densities):
     """The tickets of one posterior."""
-    run, config = found(dataset, seed, name, lengths), dataclasses.replace(lengths["ticket"], seed=seed)
-    for criterion, density in itertools.product(CRITERIA[name], densities):
-        rng = np.random.default_rng([seed, round(1e6 * density)])
+    run, config = found(dataset, lengths, name), lengths["ticket"]
+    for criterion, density in itertools.product(criteria, densities):
+        rng = np.random.default_rng([config.seed, round(1e6 * density)])
         known = "variance" if criterion == "margins" else criterion
         masks = lh.masks_for(run, known, density, dataset=dataset, rng=rng)
         if criterion == "margins":
             masks = margins(masks, rng)
-        yield {"seed": seed, "posterior": name, "criterion": criterion, "density": density,
+        yield {"seed": config.seed, "posterior": name, "criterion": criterion, "density": density,
                "inputs": int(masks[0].any(1).sum()), "units": int(masks[0].any(0).sum()),
-               } | ticket(dataset, start_of(dataset, seed), masks, config)  # fmt: skip
+               } | ticket(dataset, start_of(dataset, config.seed), masks, config)  # fmt: skip
 
 
 def margins(masks, rng):
@@ -119,14 +120,14 @@ def margins(masks, rng):
     return lh.keep_counts(scores, [int(m.sum()) for m in masks])
 
 
-def settling(dataset, seed, name, lengths):
-    """Where a posterior's deviations stand on the way to its end, a row a layer and epoch."""
-    run, live = found(dataset, seed, name, lengths), dataset.train.images.max(axis=0) > 0
-    for epoch, there in run.snapshots.items():
-        for layer, (now, end) in enumerate(zip(there.stddevs, run.final.stddevs, strict=True), start=1):
-            now, end = (s[live] if layer == 1 else s for s in (now, end))
-            held = np.minimum(now, end) < 0.9  # of the prior's 1
-            yield {"seed": seed, "posterior": name, "layer": layer, "epoch": epoch,
-                   "median": float(np.median(now)), "held": float(np.mean(now < 0.9)),
-                   "units": int((now < 0.5).any(0).sum()),
-                   "rank_to_end": float(scipy.stats.spearmanr(now[held], end[held]).statistic)}  # fmt: skip
+def settling(dataset, lengths, name):
+    """Where the deviations stand on the way to their end, a row a layer and epoch."""
+    run, live = found(dataset, lengths, name), dataset.train.images.max(axis=0) > 0
+    for (epoch, there), layer in itertools.product(run.snapshots.items(), range(3)):
+        lit = live if layer == 0 else slice(None)
+        now, end = (p.stddevs[layer][lit] for p in (there, run.final))
+        held = np.minimum(now, end) < 0.9  # of the prior's 1
+        yield {"seed": lengths["ticket"].seed, "posterior": name, "layer": layer + 1, "epoch": epoch,
+               "median": float(np.median(now)), "held": float(np.mean(now < 0.9)),
+               "units": int((now < 0.5).any(0).sum()),
+               "rank_to_end": float(scipy.stats.spearmanr(now[held], end[held]).statistic)}  # fmt: skip
