@@ -22,7 +22,10 @@ class Table:
         chosen = np.ones(len(self.frame), bool)
         for column, value in where.items():
             there = self.column(column)[chosen]
-            chosen[chosen] = _matches(there, value)
+            if pd.api.types.is_float_dtype(there) and not isinstance(value, str):  # 0.1 + 0.2 is 0.3
+                chosen[chosen] = np.isclose(there.to_numpy(float, na_value=np.nan), value)
+            else:
+                chosen[chosen] = (there == value).to_numpy(bool, na_value=False)
             if not chosen.any():
                 raise ValueError(f"no row where {_text(where)}: of {column} there is {_some(there.unique())}")
         return Table(self.frame[chosen])
@@ -84,12 +87,6 @@ class Table:
         if column not in self.frame:
             raise ValueError(f"no column {column!r}: there are {', '.join(map(str, self.frame))}")
         return self.frame[column]
-
-
-def _matches(column, value):
-    if pd.api.types.is_float_dtype(column) and not isinstance(value, str):
-        return np.isclose(column.to_numpy(float, na_value=np.nan), value)  # 0.1 + 0.2 is 0.3
-    return (column == value).to_numpy(bool, na_value=False)
 
 
 def _text(where):
