@@ -9,7 +9,6 @@ import tf_keras
 
 from lotteryhelpers import noise
 from lotteryhelpers.bayesian import check_fits
-from lotteryhelpers.storage import PickledByFields
 from lotteryhelpers.tickets import accuracy
 from lotteryhelpers.training import train, trainer_for
 
@@ -26,9 +25,9 @@ class SupermaskDense(tf_keras.layers.Dense):
         """Make the fixed weights, the logits, and the noise's key and counter."""
         shape = [input_shape[-1], self.units]
         self.logit = self.add_weight("logit", shape, initializer="zeros")
-        for name, shape, kind in (("kernel", shape, None), ("bias", [self.units], None), ("rescale", [], None),
-                                  ("key", [2], tf.int64), ("calls", [], tf.int64)):  # fmt: skip
-            setattr(self, name, self.add_weight(name, shape, kind, initializer="zeros", trainable=False))
+        for name, size, kind in (("kernel", shape, None), ("bias", shape[1:], None), ("rescale", [], None),
+                                 ("key", [2], tf.int64), ("calls", [], tf.int64)):  # fmt: skip
+            setattr(self, name, self.add_weight(name, size, kind, initializer="zeros", trainable=False))
         self.built = True
 
     def masked(self, mask):
@@ -53,7 +52,7 @@ class SupermaskDense(tf_keras.layers.Dense):
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class SupermaskRun(PickledByFields):
+class SupermaskRun:
     """What :func:`train_supermask` gives."""
 
     history: pd.DataFrame  # a row an evaluation, see ``lotteryhelpers.training.train``; with ``masks``
