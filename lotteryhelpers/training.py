@@ -79,9 +79,8 @@ def as_tuple(name, values):
 
 def batch_order(num_images, batch_size, seed, epoch):
     """The image numbers of an epoch's batches, int32 ``[steps, batch_size]``; the rest is left out."""
-    steps = num_images // batch_size
     shuffled = np.random.default_rng([seed, epoch]).permutation(num_images)
-    return shuffled[: steps * batch_size].reshape(steps, batch_size).astype(np.int32)
+    return shuffled[: num_images - num_images % batch_size].reshape(-1, batch_size).astype(np.int32)
 
 
 SMALL = 2048, 64  #: images, and steps an epoch: a set with fewer is ``padded`` to these
