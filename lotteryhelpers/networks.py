@@ -51,7 +51,7 @@ class MaskedDense(tf_keras.layers.Dense):
     def put(self, kernel, bias, mask):
         """Set the three variables, with zeros where the mask prunes."""
         self.mask.assign(mask)
-        self.kernel.assign(np.where(mask, kernel, np.float32(0)))
+        self.kernel.assign(self.at_rest(kernel))
         self.bias.assign(bias)
 
 
@@ -66,9 +66,8 @@ class FrozenDense(MaskedDense):
 
     def put(self, kernel, bias, mask):
         """Set the variables: the kernel moves where the mask keeps."""
-        super().put(kernel, bias, mask)
         self.frozen.assign(np.where(mask, np.float32(0), kernel))
-        self.kernel.assign(kernel)
+        super().put(kernel, bias, mask)
 
 
 @tf.custom_gradient
