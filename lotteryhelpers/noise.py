@@ -51,10 +51,8 @@ def random_words(shape, key, step, stream):
 
 
 def standard_normal(shape, key, step, stream):
-    """Standard normal float32 ``[rows, columns]``, by the inverse distribution function.
-
-    The upper 23 bits make a uniform number in the open interval (-1, 1), symmetric about 0.
-    """
+    """Standard normal float32 ``[rows, columns]``, by the inverse distribution function: the upper 23 bits
+    make a uniform number in the open interval (-1, 1), symmetric about 0."""
     upper = tf.bitwise.right_shift(random_words(shape, key, step, stream), _word(9))
     uniform = (tf.cast(tf.cast(upper, tf.int32), tf.float32) + 0.5) * 2.0**-22 - 1.0
     return math.sqrt(2.0) * tf.math.erfinv(uniform)

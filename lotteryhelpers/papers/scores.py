@@ -72,11 +72,8 @@ def _pixel_variance(run, *, dataset, rng, **_):
 
 
 def _same_sign(run, *, name, **extras):
-    """The criterion ``name``, but weights whose sign is no longer the initial one come after all others.
-
-    Zhou et al. 2019 (section 2) give those the score 0, which for magnitude_increase is better than that of a
-    weight that shrank; here they come last by any criterion, in their own order.
-    """
+    """The criterion ``name``, but weights whose sign has changed come after all others, in their own order.
+    (Zhou et al. 2019, section 2, score those 0: for magnitude_increase, above a weight that shrank.)"""
     scores = [s.astype(np.float64) for s in CRITERIA[name](run, **extras)]
     finite = np.concatenate([s[np.isfinite(s)] for s in scores])
     reach = np.ptp(finite) + 1 if finite.size else 1.0  # one for all layers: they may be ranked together

@@ -86,10 +86,8 @@ def compare(function, cases, reference, mistakes, traps=None):
 
 
 def probe(function, cases, form, symptoms):
-    """Hold a function of the reader's own design to what can be tested.
-
-    form: an answer of the right form for a case. symptoms: sentence -> function of all answers, True = bad.
-    """
+    """Hold a function of the reader's own design to what can be tested. form: an answer of the right form for
+    a case. symptoms: sentence -> function of all answers, True = bad."""
 
     def complaints(answers):
         check_form(answers, [form(*c) for c in cases])
