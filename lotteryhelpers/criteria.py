@@ -81,9 +81,7 @@ formula("inverted", "Control: sigma^2 of the final posterior, the variance's ord
 @criterion
 def _dense_magnitude(run, *, dense, **_):
     """|w| of the dense network trained from the same start (Frankle & Carbin 2019, section 2, one-shot).
-
-    Nothing moves the weights of dead pixels there, so they keep the size of their start.
-    """
+    Nothing moves the weights of dead pixels there, so they keep the size of their start."""
     return each(abs, dense.weights)
 
 
