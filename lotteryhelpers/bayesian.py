@@ -55,8 +55,7 @@ def train_bayesian(
     trainer = trainer_for(ESTIMATORS[estimator], initial.sizes)
     with trainer.lock:
         put_posterior(trainer.network, initial, masks, prior_stddev=prior_stddev, seed=config.seed)
-        how = {"kl_weight": kl_weight, "label": "Bayesian network"}
-        return fit(trainer, initial, dataset, config, snapshots, **how)
+        return fit(trainer, initial, dataset, config, snapshots, kl_weight=kl_weight)
 
 
 def begin(dataset, config, initial, initializer, hidden, masks):
@@ -77,10 +76,10 @@ def begin(dataset, config, initial, initializer, hidden, masks):
     return Posterior(means, stddevs, initial.biases), masks
 
 
-def fit(trainer, initial, dataset, config, snapshots, **how):
+def fit(trainer, initial, dataset, config, snapshots, label="Bayesian network", **how):
     """Train what was put into the trainer's network, whose lock the caller holds: a :class:`BayesianRun`."""
-    parts = train(trainer, dataset, config, snapshots=snapshots, start=initial,
-                  take=lambda: take_posterior(trainer.network), **how)  # fmt: skip
+    how |= {"start": initial, "take": lambda: take_posterior(trainer.network), "label": label}
+    parts = train(trainer, dataset, config, snapshots=snapshots, **how)
     return BayesianRun(initial, take_posterior(trainer.network), *parts)
 
 

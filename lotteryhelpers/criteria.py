@@ -1,6 +1,7 @@
 """Which weights to keep: criteria, and the controls that take their credit away. Higher score = keep."""
 
 import functools
+import inspect
 
 import numpy as np
 
@@ -25,13 +26,17 @@ CRITERIA = _Criteria()
 
 
 def criterion(function):
-    """Enter a function of the same name, without its underscore, into ``CRITERIA``."""
+    """Enter a function of the same name, without its underscore; what has no default is asked for."""
+    name, spec = function.__name__.lstrip("_"), inspect.getfullargspec(function)
 
     @functools.wraps(function)
     def scored(run, **extras):
+        for extra in spec.kwonlyargs:
+            if extra not in (spec.kwonlydefaults or ()) and extras.get(extra) is None:
+                raise ValueError(f"criterion {name!r} needs {extra}=, which is None")
         return pruned_last(run.masks, function(run, **extras))
 
-    CRITERIA[function.__name__.lstrip("_")] = scored
+    CRITERIA[name] = scored
     return scored
 
 
@@ -39,13 +44,6 @@ def pruned_last(masks, scores):
     """The scores, -inf for what the masks prune and for nothing else."""
     pairs = zip(masks, scores, strict=True)
     return tuple(np.where(m, np.maximum(s, np.float32(-3.4e38)), -np.inf) for m, s in pairs)
-
-
-def need(criterion, name, value):
-    """The value; a ValueError where it is None."""
-    if value is None:
-        raise ValueError(f"criterion {criterion!r} needs {name}=, which is None")
-    return value
 
 
 def each(formula, *layered):
@@ -74,19 +72,17 @@ formula("snr", "|mu| / sigma of the final posterior: signal-to-noise ratio (Blun
         lambda run, **_: each(lambda m, s: abs(m) / s, run.final.means, stddevs(run.final)))
 formula("magnitude", "|mu| of the final posterior (as Han et al. 2015 prune a deterministic network).",
         lambda run, **_: each(abs, run.final.means))
-formula("random", "Control: chance, uniform numbers from ``rng``.", lambda run, *, rng=None, **_: each(
-        lambda m: need("random", "rng", rng).random(m.shape), run.final.means))  # fmt: skip
+formula("random", "Control: chance, uniform numbers from ``rng``.",
+        lambda run, *, rng, **_: each(lambda m: rng.random(m.shape), run.final.means))
 formula("inverted", "Control: sigma^2 of the final posterior, the variance's order turned round.",
         lambda run, **_: each(np.square, stddevs(run.final)))
 
 
 @criterion
-def _dense_magnitude(run, *, dense=None, **_):
+def _dense_magnitude(run, *, dense, **_):
     """|w| of the dense network trained from the same start (Frankle & Carbin 2019, section 2, one-shot).
-
-    Nothing moves the weights of dead pixels there, so they keep the size of their start.
-    """
-    return each(abs, need("dense_magnitude", "dense", dense).weights)
+    Nothing moves the weights of dead pixels there, so they keep the size of their start."""
+    return each(abs, dense.weights)
 
 
 #: How :func:`masks_for` shares the weights out among the layers.

@@ -8,6 +8,7 @@ import numpy as np
 import sklearn.datasets
 import tensorflow as tf
 
+from lotteryhelpers.masks import check_one_of
 from lotteryhelpers.startup.downloads import published
 from lotteryhelpers.storage import PickledByFields
 
@@ -90,9 +91,7 @@ def load_dataset(name="auto", *, num_train=None, num_validation=None, seed=0):
     """
     if not isinstance(seed, int | np.integer) or seed < 0:
         raise ValueError(f"seed={seed!r} must be an integer of at least 0")
-    names = ("mnist", "fashion_mnist", "digits", "auto")
-    if name not in names:
-        raise ValueError(f"name={name!r} must be one of {', '.join(names)}")
+    check_one_of("name", name, ("mnist", "fashion_mnist", "digits", "auto"))
     arrays = None
     if name == "auto":
         try:

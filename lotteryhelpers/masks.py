@@ -26,10 +26,8 @@ def density(masks):
 
 
 def check_masks(masks, weights, *, for_training=False):
-    """Masks as a tuple of bool arrays with the weights' shapes; None keeps all. Else a ValueError.
-
-    In a network to be trained kept weights must lead from an input to a class, or it would learn nothing.
-    """
+    """Masks as a tuple of bool arrays with the weights' shapes; None keeps all. Else a ValueError. In a
+    network to be trained kept weights must lead from an input to a class, or it would learn nothing."""
     if masks is None:
         return tuple(np.ones(w.shape, bool) for w in weights)
     arrays, shapes = tuple(np.asarray(m) for m in masks), [w.shape for w in weights]

@@ -51,7 +51,7 @@ class MaskedDense(tf_keras.layers.Dense):
     def put(self, kernel, bias, mask):
         """Set the three variables, with zeros where the mask prunes."""
         self.mask.assign(mask)
-        self.kernel.assign(np.where(mask, kernel, np.float32(0)))
+        self.kernel.assign(self.at_rest(kernel))
         self.bias.assign(bias)
 
 
@@ -66,9 +66,8 @@ class FrozenDense(MaskedDense):
 
     def put(self, kernel, bias, mask):
         """Set the variables: the kernel moves where the mask keeps."""
-        super().put(kernel, bias, mask)
         self.frozen.assign(np.where(mask, np.float32(0), kernel))
-        self.kernel.assign(kernel)
+        super().put(kernel, bias, mask)
 
 
 @tf.custom_gradient
@@ -88,12 +87,9 @@ class Flipout(tfp.layers.DenseFlipout):
 
     def __init__(self, units, activation=None, **kwargs):
         """Args: units and activation as for Dense."""
-        point_from_zero = {"is_singular": True, "loc_initializer": tf_keras.initializers.Zeros()}
-        super().__init__(
-            units, activation, kernel_posterior_fn=self._masked_posterior, kernel_prior_fn=self._prior,
-            kernel_divergence_fn=lambda posterior, prior, _: self.kl(),
-            bias_posterior_fn=tfp.layers.default_mean_field_normal_fn(**point_from_zero), **kwargs,
-        )  # fmt: skip
+        points = tfp.layers.default_mean_field_normal_fn(is_singular=True, loc_initializer="zeros")
+        super().__init__(units, activation, kernel_posterior_fn=self._masked_posterior, kernel_prior_fn=None,
+                         bias_posterior_fn=points, **kwargs)  # fmt: skip
 
     def _masked_posterior(self, dtype, shape, name, trainable, add_variable_fn):
         at_zero = {"shape": shape, "dtype": dtype, "initializer": "zeros", "trainable": trainable}
@@ -103,15 +99,11 @@ class Flipout(tfp.layers.DenseFlipout):
         scale = tfp.util.DeferredTensor(self.rho, lambda _: self.scale() * self.mask)
         return tfd.Independent(tfd.Normal(self.loc, scale), reinterpreted_batch_ndims=2)
 
-    def _prior(self, dtype, shape, name, trainable, add_variable_fn):
-        at_one = {"shape": [], "dtype": dtype, "initializer": "ones", "trainable": False}
-        self.prior_stddev = add_variable_fn(name + "_stddev", **at_one)
-        scale = tfp.util.DeferredTensor(self.prior_stddev, lambda stddev: stddev * tf.ones(shape, dtype))
-        return tfd.Independent(tfd.Normal(tf.zeros(shape, dtype), scale), reinterpreted_batch_ndims=2)
-
     def build(self, input_shape):
-        """Make the variational parameters and the noise's key and counter."""
+        """Make the variational parameters, the prior's deviation, and the noise's key and counter."""
         super().build(input_shape)
+        self.prior_stddev = self.add_weight("prior_stddev", [], initializer="ones", trainable=False)
+        self.add_loss(self.kl)
         self.mean_kernel, self.bias = self.loc, self.bias_posterior.distribution.loc  # biases are points
         # 64 bits although 32 would do: TensorFlow keeps 32-bit integers on the CPU, beside a GPU's XLA
         self.key = self.add_weight("key", [2], tf.int64, initializer="zeros", trainable=False)

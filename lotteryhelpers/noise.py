@@ -27,8 +27,7 @@ def philox(counter, key):
     """Philox4x32-7: four random words for each four-word counter (Salmon et al. 2011, section 3.3).
 
     The counter and the result are four uint32 tensors of one shape, the key two scalar ones. Seven rounds are
-    the fewest that pass all tests of BigCrush (there, table 2); their default of ten made a Bayesian epoch a
-    twelfth longer.
+    the fewest that pass all of BigCrush (there, table 2); with ten, their default, an epoch took 1/12 longer.
     """
     (c0, c1, c2, c3), (k0, k1) = counter, key
     for _ in range(7):
@@ -51,10 +50,8 @@ def random_words(shape, key, step, stream):
 
 
 def standard_normal(shape, key, step, stream):
-    """Standard normal float32 ``[rows, columns]``, by the inverse distribution function.
-
-    The upper 23 bits make a uniform number in the open interval (-1, 1), symmetric about 0.
-    """
+    """Standard normal float32 ``[rows, columns]``, by the inverse distribution function: the upper 23 bits
+    make a uniform number in the open interval (-1, 1), symmetric about 0."""
     upper = tf.bitwise.right_shift(random_words(shape, key, step, stream), _word(9))
     uniform = (tf.cast(tf.cast(upper, tf.int32), tf.float32) + 0.5) * 2.0**-22 - 1.0
     return math.sqrt(2.0) * tf.math.erfinv(uniform)

@@ -62,8 +62,7 @@ class Posterior:
     def from_arrays(cls, arrays, part=""):
         """The inverse of :meth:`to_arrays`."""
         layers = range(sum(name.startswith(f"{part}means_") for name in arrays))
-        names = [field.name for field in dataclasses.fields(cls)]
-        return cls(*(tuple(arrays[f"{part}{name}_{i}"] for i in layers) for name in names))
+        return cls(*(tuple(arrays[f"{part}{f.name}_{i}"] for i in layers) for f in dataclasses.fields(cls)))
 
     def save(self, path):
         """Write an npz file, whole or not at all."""

@@ -48,8 +48,7 @@ def write_atomically(path, arrays):
 
 
 def read_npz(path, build):
-    """Read an npz without pickle and return ``build(arrays)``; a ValueError names a file that isn't one,
-    an OSError one that isn't there or may not be read."""
+    """Read an npz without pickle and return ``build(arrays)``; a ValueError names a file that isn't one."""
     with open(path, "rb") as raw:
         try:
             file = np.lib.npyio.NpzFile(raw, allow_pickle=False)

@@ -79,9 +79,8 @@ def as_tuple(name, values):
 
 def batch_order(num_images, batch_size, seed, epoch):
     """The image numbers of an epoch's batches, int32 ``[steps, batch_size]``; the rest is left out."""
-    steps = num_images // batch_size
     shuffled = np.random.default_rng([seed, epoch]).permutation(num_images)
-    return shuffled[: steps * batch_size].reshape(steps, batch_size).astype(np.int32)
+    return shuffled[: num_images - num_images % batch_size].reshape(-1, batch_size).astype(np.int32)
 
 
 SMALL = 2048, 64  #: images, and steps an epoch: a set with fewer is ``padded`` to these
@@ -111,11 +110,8 @@ class Trainer:
         self.evaluate = tf.function(functools.partial(self._evaluate), jit_compile=True, autograph=False)
 
     def _run_steps(self, images, labels, order, start, stop, kl_scale):
-        """Take the steps ``start <= step < stop`` of an epoch's ``order``.
-
-        Returns the sums over the steps of the batch's negative log-likelihood (nats an image) and accuracy,
-        and the first step whose nll is not finite, or -1.
-        """
+        """Take the steps ``start <= step < stop`` of an epoch's ``order``: the sums over the steps of the
+        batch's nll (nats an image) and accuracy, and the first step whose nll is not finite, or -1."""
         @tf.autograph.experimental.do_not_convert
         def take(step, nll_sum, accuracy_sum, bad_step):
             x, y = tf.gather(images, order[step]), tf.gather(labels, order[step])

@@ -60,7 +60,7 @@ FAULTS = {  # name: (file, what stands there, what the fault makes of it, the te
     "Holm without its steps": ("evidence/intervals.py", "(len(pairs) - rank)", "1", "test_evidence"),
     "seeds paired by place": ("evidence/tables.py", "return found.sort_index()", "return found", "test_evidence"),
     "unequal lengths pass": ("evidence/tables.py", "if not lengths:\n", "if False:\n", "test_evidence"),
-    "a wrong word passes": ("evidence/claims.py", "if stored and wrong:", "if False:", "test_evidence"),
+    "a wrong word passes": ("evidence/tables.py", "if stored and wrong:", "if False:", "test_evidence"),
     # kept results, sweeps, studies
     "half a file is left": ("storage.py", "os.replace(part, path)", "__import__('shutil').copy(part, path); raise OSError(28, 'No space')", "test_nothing_lost"),
     "a failed run ends the sweep": ("sweeps/sweeping.py", "except Exception as error:  # not kept", "except ZeroDivisionError as error:  # not kept", "test_sweep"),

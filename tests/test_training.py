@@ -339,7 +339,7 @@ def test_kept_runs_outlive_a_change_of_what_decides_no_result_and_of_nothing_els
 
     first, free = copied.key_of(seed=1), ("teaching/judge.py", "evidence/intervals.py", "startup/quiet.py")
     assert {key_after_a_word_more(file) for file in free} == {first}
-    decisive = ("masks.py", "storage.py", "papers/scores.py", "sweeps/runs.py")
+    decisive = ("masks.py", "storage.py", "papers/scores.py", "sweeps/sweeping.py")
     assert len({first, *map(key_after_a_word_more, decisive)}) == 5
     (home / "studies").mkdir(exist_ok=True)
     assert key_after_a_word_more("studies/of_mine.py") == copied.key_of(seed=1) != first

@@ -12,10 +12,6 @@ from lotteryhelpers.posterior import BayesianRun, Posterior
 from lotteryhelpers.tickets import TicketRun, point, train_ticket
 from lotteryhelpers.training import TrainConfig, is_integer
 
-#: What a kept weight may start from (:func:`restart`), and what a pruned one is held at (`frozen_values`).
-ACTIONS = ("rewind", "reinitialise", "reshuffle", "constant")
-HOLDS = ("zero", "freeze", "freeze_increased")
-
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class PruningRound:
@@ -68,8 +64,8 @@ def iterative_magnitude_pruning(
     function, epoch, done = CRITERIA[criterion], rewind_step / an_epoch, []
     untrained = initial if bayesian else point(initial.means, initial.biases)
     stand_in = types.SimpleNamespace(initial=untrained, final=untrained, masks=masks)
-    scores = function(stand_in, dataset=dataset, rng=np.random.default_rng(0))
-    prune(masks, scores, rate)  # what either refuses is refused before training
+    # what either refuses is refused before training
+    prune(masks, function(stand_in, dataset=dataset, rng=np.random.default_rng(0)), rate)
     start = None if rewind_step else initial
     for number in range(rounds + 1):
         last, origin = number == rounds, start or initial
@@ -116,7 +112,7 @@ def restart(initial, masks, action="rewind", *, keep_sign=True, seed=0, initiali
         seed: of whatever is random here.
         initializer: of new draws: what ``initial`` was drawn by, see :func:`draw_initial`.
     """
-    check_one_of("action", action, ACTIONS)
+    check_one_of("action", action, ("rewind", "reinitialise", "reshuffle", "constant"))
     TrainConfig(1, seed=seed)  # refuses a bad seed
     if not isinstance(initial, Posterior):
         raise ValueError(f"initial is a {type(initial).__name__}; it must be a Posterior: run.initial, say")
@@ -143,7 +139,7 @@ def frozen_values(run, masks, action):
     size grew in training, zero for the others. Arrays ``[inputs, units]``, zero where the masks keep. ``run``
     is the ``BayesianRun`` or ``TicketRun`` that the masks were made from, trained without a mask.
     """
-    check_one_of("action", action, HOLDS)
+    check_one_of("action", action, ("zero", "freeze", "freeze_increased"))
     if not all(m.all() for m in run.masks):
         raise ValueError("run was trained under masks; what they pruned has no initial values any more")
     first, last, held = run.initial.means, run.final.means, []

@@ -5,7 +5,7 @@ import functools
 import numpy as np
 import tensorflow as tf
 
-from lotteryhelpers.criteria import CRITERIA, criterion, each, formula, need, stddevs
+from lotteryhelpers.criteria import CRITERIA, criterion, each, formula, stddevs
 from lotteryhelpers.networks import logits
 
 formula("movement", '|mu_final - mu_initial| ("movement" in Zhou et al. 2019).',
@@ -28,10 +28,10 @@ formula("kl", "KL(N(mu, sigma^2) || N(0, prior_stddev^2)) of a weight, in nats: 
 
 
 @criterion
-def _snip(run, *, dataset=None, **_):
+def _snip(run, *, dataset, **_):
     """|w dL/dw| at the initial means, L the loss of all training images (Lee et al. 2019, eq. 5,
     without its division by the sum)."""
-    images, labels = need("snip", "dataset", dataset).train.tensors
+    images, labels = dataset.train.tensors
     weights = [tf.Variable(m) for m in run.initial.means]
     with tf.GradientTape() as tape:
         outputs = logits(weights, run.initial.biases, images)
@@ -46,39 +46,34 @@ def dead_last(scores, dataset):
 
 
 formula("random_live", "Control: chance, but the weights of pixels that no training image lights come last.",
-        lambda run, *, dataset=None, rng=None, **_: dead_last(CRITERIA["random"](
-            run, rng=need("random_live", "rng", rng)), need("random_live", "dataset", dataset)))  # fmt: skip
+        lambda run, *, dataset, rng, **_: dead_last(CRITERIA["random"](run, rng=rng), dataset))
 
 
 @criterion
-def _shuffled(run, *, rng=None, **_):
+def _shuffled(run, *, rng, **_):
     """Control: the variance's scores shuffled within each layer, so that only their distribution is left:
     chance, and ranked over all layers, chance with the counts that one variance threshold gives."""
-    rng, scores = need("shuffled", "rng", rng), each(lambda s: -(s**2), stddevs(run.final))
+    scores = each(lambda s: -(s**2), stddevs(run.final))
     for score, mask in zip(scores, run.masks, strict=True):
         score[mask] = rng.permutation(score[mask])  # what an earlier mask pruned has no part
     return scores
 
 
 formula("shuffled_rows", "Control: the variance's order shuffled in each row: as many an input, by chance.",
-        lambda run, *, rng=None, **_: each(lambda s: need("shuffled_rows", "rng", rng).permuted(-s, axis=1),
-                                           stddevs(run.final)))  # fmt: skip
+        lambda run, *, rng, **_: each(lambda s: rng.permuted(-s, axis=1), stddevs(run.final)))
 
 
 @criterion
-def _pixel_variance(run, *, dataset=None, rng=None, **_):
+def _pixel_variance(run, *, dataset, rng, **_):
     """Control: drawn with a pixel's variance over the images as odds, layer 1 (Efraimidis, Spirakis 2006)."""
-    odds = np.maximum(need("pixel_variance", "dataset", dataset).train.images.var(axis=0), 1e-9)[:, None]
-    first, *rest = each(lambda m: need("pixel_variance", "rng", rng).random(m.shape), run.final.means)
+    odds = np.maximum(dataset.train.images.var(axis=0), 1e-9)[:, None]
+    first, *rest = each(lambda m: rng.random(m.shape), run.final.means)
     return np.log(first) / odds, *rest
 
 
 def _same_sign(run, *, name, **extras):
-    """The criterion ``name``, but weights whose sign is no longer the initial one come after all others.
-
-    Zhou et al. 2019 (section 2) give those the score 0, which for magnitude_increase is better than that of a
-    weight that shrank; here they come last by any criterion, in their own order.
-    """
+    """The criterion ``name``, but weights whose sign has changed come after all others, in their own order.
+    (Zhou et al. 2019, section 2, score those 0: for magnitude_increase, above a weight that shrank.)"""
     scores = [s.astype(np.float64) for s in CRITERIA[name](run, **extras)]
     finite = np.concatenate([s[np.isfinite(s)] for s in scores])
     reach = np.ptp(finite) + 1 if finite.size else 1.0  # one for all layers: they may be ranked together

@@ -9,7 +9,6 @@ import tf_keras
 
 from lotteryhelpers import noise
 from lotteryhelpers.bayesian import check_fits
-from lotteryhelpers.storage import PickledByFields
 from lotteryhelpers.tickets import accuracy
 from lotteryhelpers.training import train, trainer_for
 
@@ -25,12 +24,10 @@ class SupermaskDense(tf_keras.layers.Dense):
     def build(self, input_shape):
         """Make the fixed weights, the logits, and the noise's key and counter."""
         shape = [input_shape[-1], self.units]
-        self.kernel = self.add_weight("kernel", shape, trainable=False)
-        self.bias = self.add_weight("bias", [self.units], trainable=False)
         self.logit = self.add_weight("logit", shape, initializer="zeros")
-        self.rescale = self.add_weight("rescale", [], initializer="zeros", trainable=False)
-        self.key = self.add_weight("key", [2], tf.int64, initializer="zeros", trainable=False)
-        self.calls = self.add_weight("calls", [], tf.int64, initializer="zeros", trainable=False)
+        for name, size, kind in (("kernel", shape, None), ("bias", shape[1:], None), ("rescale", [], None),
+                                 ("key", [2], tf.int64), ("calls", [], tf.int64)):  # fmt: skip
+            setattr(self, name, self.add_weight(name, size, kind, initializer="zeros", trainable=False))
         self.built = True
 
     def masked(self, mask):
@@ -55,7 +52,7 @@ class SupermaskDense(tf_keras.layers.Dense):
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class SupermaskRun(PickledByFields):
+class SupermaskRun:
     """What :func:`train_supermask` gives."""
 
     history: pd.DataFrame  # a row an evaluation, see ``lotteryhelpers.training.train``; with ``masks``

@@ -62,10 +62,8 @@ def _checked(arrays):
 
 
 def _keras_files(name):
-    """The paths of the data set's whole files in Keras' cache, and whether they were there or downloaded.
-
-    A file that is not what was published is downloaded again, and replaced only by one that is.
-    """
+    """The paths of the data set's whole files in Keras' cache, and whether they were there or downloaded. One
+    that is not what was published is downloaded again, and replaced only by one that is."""
     files, homes = _FILES[name], (os.path.expanduser("~/.keras"), _SECOND_HOME)
     folders = [pathlib.Path(home, "datasets", "fashion-mnist" * (name != "mnist")) for home in homes]
     for folder in folders:

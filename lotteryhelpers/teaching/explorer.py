@@ -1,5 +1,6 @@
 """A slider and a button: try a variance threshold without writing code, where Jupyter widgets run."""
 
+import functools
 import io
 
 import ipywidgets
@@ -74,19 +75,11 @@ def explore(dataset, run, config, *, threshold=None):
         ax.legend(loc="lower right")
         figure.value = _png(ax.figure)
 
-    def train_one(label, kept, before):
-        """Train a network and keep its curve."""
-        rows = []
-
-        def on_evaluation(row):
-            rows.append(row)
-            progress.value = before + row["step"]
-            draw({label: pd.DataFrame(rows)})
-
-        train_ticket(dataset, run.initial, kept, config, on_evaluation=on_evaluation)
-        curves[label] = pd.DataFrame(rows)
-        for old in [*curves][1:-4]:  # the last few stay for comparison
-            del curves[old]
+    def grow(label, rows, before, row):
+        """Draw a curve with its newest row."""
+        rows.append(row)
+        progress.value = before + row["step"]
+        draw({label: pd.DataFrame(rows)})
 
     def train(button):
         """Train the dense network, once, and the masked one; draw the curves while they grow."""
@@ -97,7 +90,11 @@ def explore(dataset, run, config, *, threshold=None):
             try:
                 for done, (label, kept) in enumerate(todo.items()):
                     said.value = f"Training: {label} ..."
-                    train_one(label, kept, done * steps)
+                    grows = functools.partial(grow, label, [], done * steps)
+                    ticket = train_ticket(dataset, run.initial, kept, config, on_evaluation=grows)
+                    curves[label] = ticket.history
+                    for old in [*curves][1:-4]:  # the last few stay for comparison
+                        del curves[old]
                 draw({})
                 last = {n: c.validation_accuracy.iloc[-1] for n, c in curves.items()}
                 said.value = f"Validation accuracy: dense {last['dense']:.2%}; {name}: {last[name]:.2%}."

@@ -67,11 +67,9 @@ def _call(function, case):
 
 
 def compare(function, cases, reference, mistakes, traps=None):
-    """Hold a function to its one right answer: print a line, return whether all is well.
-
-    mistakes: sentence -> the function that a reader has written then. traps: sentence -> a case that only a
-    function with that mistake gets wrong, if it gets the others right.
-    """
+    """Hold a function to its one right answer: print a line, return whether all is well. mistakes: sentence
+    -> the function that a reader has written then. traps: sentence -> a case that only a function with that
+    mistake gets wrong, if it gets the others right."""
 
     def complaints(answers):
         right = [reference(*c) for c in cases]
@@ -86,10 +84,8 @@ def compare(function, cases, reference, mistakes, traps=None):
 
 
 def probe(function, cases, form, symptoms):
-    """Hold a function of the reader's own design to what can be tested.
-
-    form: an answer of the right form for a case. symptoms: sentence -> function of all answers, True = bad.
-    """
+    """Hold a function of the reader's own design to what can be tested. form: an answer of the right form for
+    a case. symptoms: sentence -> function of all answers, True = bad."""
 
     def complaints(answers):
         check_form(answers, [form(*c) for c in cases])
