@@ -143,7 +143,7 @@ class Flipout(tfp.layers.DenseFlipout):
         return tf.matmul(inputs, posterior.loc) + perturbed
 
 
-#: How the gradient is estimated; ``papers.estimators`` adds "local" and "shared".
+#: How the gradient is estimated; ``papers.posteriors`` adds "local" and "shared".
 ESTIMATORS = {"flipout": Flipout}
 
 

@@ -50,9 +50,9 @@ FAULTS = {  # name: (file, what stands there, what the fault makes of it, the te
     "the output layer at full rate": ("papers/pruning.py", "+ [rate / 2]", "+ [rate]", "test_pruning"),
     "new weights are the old ones": ("papers/pruning.py", '"reinitialise": new[mask]', '"reinitialise": old[mask]', "test_pruning"),
     "signs aren't kept": ("papers/pruning.py", "if keep_sign:", "if not keep_sign:", "test_pruning"),
-    "a curvature that forgets N": ("papers/ivon.py", "size * layer.precision * layer.shift", "layer.precision * layer.shift", "test_ivon"),
-    "a prior that pulls no mean": ("papers/ivon.py", "+ delta * variable", "", "test_ivon"),
-    "a step without a bound": ("papers/ivon.py", "-limit, limit)", "-1e9, 1e9)", "test_ivon"),
+    "a curvature that forgets N": ("papers/posteriors.py", "size * layer.precision * layer.shift", "layer.precision * layer.shift", "test_ivon"),
+    "a prior that pulls no mean": ("papers/posteriors.py", "+ delta * variable", "", "test_ivon"),
+    "a step without a bound": ("papers/posteriors.py", "-limit, limit)", "-1e9, 1e9)", "test_ivon"),
     "a supermask that doesn't rescale": ("papers/supermasks.py", "(1.0 + self.rescale * (factor - 1.0))", "1.0", "test_supermasks"),
     # evidence
     "better within the margin": ("evidence/intervals.py", "if self.low >= margin else", "if self.low > 0 else", "test_evidence"),

@@ -230,15 +230,6 @@ def order(before, after):
 
 
 WRONG = {
-    "check_laplace": [
-        (lambda x, p, s: 1 / np.sqrt((x**2).T @ (p * (1 - p))), "prior is forgotten"),
-        (lambda x, p, s: 1 / np.sqrt((x**2).T @ (p * (1 - p)) + s), "enters with its deviation"),
-        (lambda x, p, s: 1 / np.sqrt((x**2).T @ (p * (1 - p)) / len(x) + s**-2), "averaged"),
-        (lambda x, p, s: 1 / ((x**2).T @ (p * (1 - p)) + s**-2), "this is the variance"),
-        (lambda x, p, s: (x**2).T @ (p * (1 - p)) + s**-2, "this is the precision"),
-        (lambda x, p, s: 1 / np.sqrt(x.T @ (p * (1 - p)) + s**-2), "aren't squared"),
-        (lambda x, p, s: 1 / np.sqrt((x**2).T @ p + s**-2), "where p (1 - p) belongs"),
-    ],
     "check_settled": [
         (lambda half, end: True, "grow by a third"),
         (lambda half, end: False, "isn't content"),

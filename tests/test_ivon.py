@@ -7,7 +7,7 @@ import tensorflow as tf
 import lotteryhelpers as lh
 from lotteryhelpers import noise as numbers
 from lotteryhelpers.networks import build_network
-from lotteryhelpers.papers.ivon import NOISES, IvonStep
+from lotteryhelpers.papers.posteriors import NOISES, IvonStep
 from lotteryhelpers.training import batch_order
 
 DRAWS = {"normal": numbers.standard_normal, "signs": numbers.random_signs}

@@ -208,19 +208,3 @@ def check_settled(settled):
         "one layer of two still moves, and it calls that settled": lambda still, grown, one, mixed: one,
         "what the data hold has changed places, and it calls that settled": lambda *answers: answers[-1],
         "only weights at the prior change places, and it isn't content": lambda still, *_: not still})
-
-def check_laplace(laplace):
-    """``laplace(x, p, prior_stddev)``: one layer's inputs [n, inputs], its probabilities [n, classes] and a
-    number to the posterior's deviations, [inputs, classes]."""
-    cases = [(abs(normal(n, 4)), np.exp(normal(n, 3)) / np.exp(normal(n, 3)).sum(1, keepdims=True), s)
-             for n, s in ((30, 0.5), (50, 2.0))]
-    def right(x, p, s, share=1, power=-0.5):
-        return (share * (x**2).T @ (p * (1 - p)) + s**-2) ** power
-    return compare(laplace, cases, right, {
-        "the prior is forgotten": lambda x, p, s: right(x, p, np.inf),
-        "the prior enters with its deviation; its precision is 1 / s^2": lambda x, p, s: right(x, p, s**-0.5),
-        "the images' curvatures are averaged; they add up": lambda x, p, s: right(x, p, s, 1 / len(x)),
-        "this is the variance": lambda *c: right(*c, power=-1),
-        "this is the precision": lambda *c: right(*c, power=1),
-        "the inputs aren't squared": lambda x, p, s: right(x**0.5, p, s),
-        "p stands where p (1 - p) belongs": lambda x, p, s: ((x**2).T @ p + s**-2) ** -0.5})
