@@ -104,8 +104,7 @@ def keep_fraction(scores, density, *, scope="layer", output_density=None):
         density: above 0, at most 1; a ValueError says if it would leave a layer empty.
         scope: ``"layer"`` keeps exactly round(density * size) in each layer; ``"global"`` ranks all layers
             together and keeps exactly round(density * all).
-        output_density: the last layer's own density with scope="layer"; None is the half-rate rule
-            ``density ** HALF_RATE``.
+        output_density: the last layer's, with scope="layer"; None is the half-rate, ``density ** HALF_RATE``.
     """
     check_one_of("scope", scope, ("layer", "global"))
     scores = check_scores(scores)

@@ -445,8 +445,8 @@ def test_the_hint_leaves_another_tools_handler_in_place_and_comes_once():
     """Colab has a handler for ImportError."""
     with Kernel() as kernel:
         kernel.run("get_ipython().set_custom_exc((KeyError,), lambda s, k, e, t, tb_offset=None: print('theirs', e))")
-        kernel.run("import importlib, lotteryhelpers as lh\nlh.startup.hints.explain_missing_names()")
-        kernel.run("importlib.reload(lh.startup.hints).explain_missing_names()")
+        kernel.run("import importlib, lotteryhelpers as lh\nlh.startup.session.explain_missing_names()")
+        kernel.run("importlib.reload(lh.startup.session).explain_missing_names()")
         kernel.run("shown = []\nreal = get_ipython()._showtraceback\n"
                    "get_ipython()._showtraceback = lambda *a: shown.append(str(a[1])) or real(*a)")  # fmt: skip
         name, message = kernel.run("missing")

@@ -78,9 +78,7 @@ def test_every_round_is_rewound_exactly_and_masks_only_shrink(digits, start, rew
 
 
 def test_the_loop_goes_on_from_the_masks_that_it_left(digits, start):
-    seen = []
-    whole = lh.iterative_magnitude_pruning(digits, start, QUICK, rounds=2, rate=0.5, on_round=seen.append)
-    assert seen == whole
+    whole = lh.iterative_magnitude_pruning(digits, start, QUICK, rounds=2, rate=0.5)
     rest = lh.iterative_magnitude_pruning(digits, start, QUICK, rounds=1, rate=0.5, masks=whole[1].masks)
     assert same(rest[1].masks, whole[2].masks)
     assert same(weights_of(rest[1].ticket), weights_of(whole[2].ticket))

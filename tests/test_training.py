@@ -337,7 +337,7 @@ def test_kept_runs_outlive_a_change_of_what_decides_no_result_and_of_nothing_els
         spec.loader.exec_module(copied)  # as in the next process: what was imported names a result
         return copied.key_of(seed=1)
 
-    first, free = copied.key_of(seed=1), ("teaching/judge.py", "evidence/intervals.py", "startup/quiet.py")
+    first, free = copied.key_of(seed=1), ("teaching/judge.py", "evidence/intervals.py", "startup/session.py")
     assert {key_after_a_word_more(file) for file in free} == {first}
     decisive = ("masks.py", "storage.py", "papers/scores.py", "sweeps/sweeping.py")
     assert len({first, *map(key_after_a_word_more, decisive)}) == 5

@@ -1,5 +1,6 @@
 """From tidy rows to what a page says: intervals, words, claims, figures."""
 
-from lotteryhelpers.evidence.figures import draw_arms, draw_points, legend_below, weights_axis
-from lotteryhelpers.evidence.intervals import MARGIN, Interval, holm, paired_interval
+# isort: off
+from lotteryhelpers.evidence.intervals import MARGIN, Interval, draw_arms, draw_points, holm
+from lotteryhelpers.evidence.intervals import legend_below, paired_interval, weights_axis
 from lotteryhelpers.evidence.tables import READINGS, Comparison, MarkdownTable, Table, asserted, claims_table

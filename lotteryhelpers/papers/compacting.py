@@ -104,8 +104,7 @@ def keep_units(scores, sizes):
 
     ``sizes`` says how many inputs, and units of each hidden layer, such as (400, 150, 50). By ``scores``,
     ``[inputs, units]`` a layer, an input is judged by its outgoing weights, then each layer's units by their
-    incoming weights from what is kept so far (magnitudes: Li et al. 2017, section 3.1). Ties by position;
-    all classes stay.
+    weights from what is kept so far (magnitudes: Li et al. 2017, section 3.1). Ties by position.
     """
     scores = check_scores(scores)
     there = [len(s) for s in scores]

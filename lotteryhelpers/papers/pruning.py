@@ -30,7 +30,7 @@ class PruningRound:
 
 def iterative_magnitude_pruning(
     dataset, initial, config, *, rounds=18, rate=0.2, criterion="magnitude", bayesian=None, rewind_step=0,
-    masks=None, compact=False, on_round=None):  # fmt: skip
+    masks=None, compact=False):  # fmt: skip
     """Train, :func:`prune`, rewind, repeat (Frankle & Carbin 2019, section 2 and appendix B, strategy 1).
 
     ``rounds=1`` and ``rate=1 - density`` is one-shot pruning. Gives a list of ``rounds + 1``
@@ -47,7 +47,6 @@ def iterative_magnitude_pruning(
             network where there is one (late rewinding: Frankle et al. 2019, arXiv:1903.01611). 0: the start.
         masks: what an earlier call has left, to go on from; None begins with the whole network. After late
             rewinding, go on with ``initial=rounds[0].start``.
-        on_round: ``on_round(round)`` is called after each, to save or to draw it.
     """
     check_fits(initial, dataset)
     if masks is not None and rewind_step:
@@ -76,8 +75,6 @@ def iterative_magnitude_pruning(
             run = train_bayesian(dataset, bayesian, initial=origin, masks=masks, snapshots=snapshots)
         start = start or run.snapshots[epoch]
         done.append(PruningRound(masks, start, ticket, run if bayesian and not last else None))
-        if on_round:
-            on_round(done[-1])
         if not last:
             rng = np.random.default_rng([config.seed, sum(int(m.sum()) for m in masks)])  # resumed, the same
             masks = prune(masks, function(run, dataset=dataset, rng=rng), rate)
@@ -98,8 +95,7 @@ def prune(masks, scores, rate):
 def restart(initial, masks, action="rewind", *, keep_sign=True, seed=0, initializer="normal"):
     """The start of a ticket, a Posterior, after a mask-1 action (Zhou et al. 2019, section 3).
 
-    Deviations, biases and pruned weights are ``initial``'s. A ValueError names a bad argument, and a seed
-    whose new draw is the old one.
+    Deviations, biases and pruned weights are ``initial``'s. A ValueError names a bad argument, or seed.
 
     Args:
         initial: the Posterior that the mask was found from.

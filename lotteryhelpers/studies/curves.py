@@ -1,8 +1,7 @@
 """What the estimator means for training (notebook 10).
 
 The Bayesian network with each of three gradient estimators, from the same Glorot start with the same batches,
-15 epochs: batches of 128 with Adam 1.2e-3, and of 1,024 with 4.8e-3. A row an epoch, validation with the
-weights at their means.
+15 epochs: batches of 128 with Adam 1.2e-3, and of 1,024 with 4.8e-3. A row an epoch, validated at the means.
 
 Written down before the first run. Decides: validation NLL after 15 epochs, Flipout minus the shared sample
 and Flipout minus local reparameterisation, paired over five seeds, in each setting. Expected: the shared

@@ -10,7 +10,7 @@ from multiprocessing import spawn
 
 import tensorflow as tf
 
-from lotteryhelpers.startup.quiet import wake_xla
+from lotteryhelpers.startup.session import wake_xla
 from lotteryhelpers.storage import _maker as maker
 
 ENVIRONMENT = {"TF_NUM_INTRAOP_THREADS": "1", "CUDA_VISIBLE_DEVICES": "-1", "TQDM_DISABLE": "1"}

@@ -97,7 +97,6 @@ def sweep(dataset, specs, config, *, client=None, workers=None):
 
 def sweep_rows(dataset, specs, config, *, client=None, workers=None):
     """Yield the rows of :func:`sweep` as dicts, kept ones first; to be closed, so that no worker stays."""
-    specs = _specs(specs)
     recipe = Recipe(config, config, ()) if isinstance(config, TrainConfig) else config
     if not isinstance(recipe, Recipe):
         raise ValueError(f"config is a {type(config).__name__}; it must be a Recipe or a TrainConfig")

@@ -24,11 +24,10 @@ def explore(dataset, run, config, *, threshold=None):
     displayed; its pictures are replaced, they are no outputs of the cell.
     """
     variances, curves = run.final.variances, {}  # from a name to its history
-    steps = len(dataset.train.labels) // config.batch_size * config.epochs
     everything = np.log10(np.concatenate([v.ravel() for v in variances]))
     ends = everything.min() - 0.1, everything.max() + 0.1  # from no weight to all
-    wide, full = ipywidgets.Layout(width="98%", max_width="720px"), ipywidgets.Layout(max_width="100%")
-    full.align_self = "flex-start"  # else a picture is stretched to the page's width
+    wide = ipywidgets.Layout(width="98%", max_width="720px")
+    full = ipywidgets.Layout(max_width="100%", align_self="flex-start")  # else stretched to the page's width
     slider = ipywidgets.FloatLogSlider(
         value=threshold or variance_quantile(run.final, 0.5), base=10, min=ends[0], max=ends[1],
         step=(ends[1] - ends[0]) / 200, description="threshold", readout_format=".4f", layout=wide)
@@ -36,7 +35,6 @@ def explore(dataset, run, config, *, threshold=None):
     aside = ipywidgets.Output()  # never shown: takes the trainer's own progress bars
     picture, figure = (ipywidgets.Image(format="png", layout=full) for _ in "ab")
     button = ipywidgets.Button(description="train", button_style="primary", icon="play")
-    progress = ipywidgets.IntProgress(layout=ipywidgets.Layout(width="60%"))
 
     def masks():
         return [v <= slider.value for v in variances]
@@ -75,22 +73,21 @@ def explore(dataset, run, config, *, threshold=None):
         ax.legend(loc="lower right")
         figure.value = _png(ax.figure)
 
-    def grow(label, rows, before, row):
+    def grow(label, rows, row):
         """Draw a curve with its newest row."""
         rows.append(row)
-        progress.value = before + row["step"]
         draw({label: pd.DataFrame(rows)})
 
     def train(button):
         """Train the dense network, once, and the masked one; draw the curves while they grow."""
         name = f"variance up to {slider.value:.4g} ({density(masks()).overall:.2%} kept)"
         todo = {label: m for label, m in (("dense", None), (name, masks())) if label not in curves}
-        progress.value, progress.max, button.disabled = 0, steps * max(1, len(todo)), True
+        button.disabled = True
         with aside:
             try:
-                for done, (label, kept) in enumerate(todo.items()):
+                for label, kept in todo.items():
                     said.value = f"Training: {label} ..."
-                    grows = functools.partial(grow, label, [], done * steps)
+                    grows = functools.partial(grow, label, [])
                     ticket = train_ticket(dataset, run.initial, kept, config, on_evaluation=grows)
                     curves[label] = ticket.history
                     for old in [*curves][1:-4]:  # the last few stay for comparison
@@ -108,7 +105,7 @@ def explore(dataset, run, config, *, threshold=None):
     slider.observe(cut, "value")
     button.on_click(train)
     cut()
-    return ipywidgets.VBox([slider, counts, picture, ipywidgets.HBox([button, progress]), said, figure])
+    return ipywidgets.VBox([slider, counts, picture, button, said, figure])
 
 
 def _png(figure):
