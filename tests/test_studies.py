@@ -46,6 +46,7 @@ TINY = {
     "gradients": {"seeds": (7,), "draws": {16: 4}, "bayesian": LONG},
     "seconds": {"seeds": (7,), "turns": 1, "steps": {32: 4}},
     "curves": {"seeds": (7,), "epochs": 2, "rates": {64: 3e-3}},
+    "settled": {"seeds": (7,), "densities": (0.2,), "settled": LONG, "ticket": SHORT},
 }  # fmt: skip
 
 
@@ -99,7 +100,7 @@ def test_stored_tables_were_made_with_what_the_study_says_now(name, table):
 
 
 def test_what_was_written_before_a_run_stands_in_the_study():
-    for name in ("thresholds", "masks", "named", "when", "frugal", "transfer", "gradients", "curves"):
+    for name in ("thresholds", "masks", "named", "when", "frugal", "transfer", "gradients", "curves", "settled"):
         assert "Written down before the first run" in MODULES[name].__doc__, name
     assert "Written down before the second run" in MODULES["rounds"].__doc__
     assert "Expected before the pilot" in MODULES["frontier"].__doc__
