@@ -137,7 +137,8 @@ import pandas as pd
 def mixed_kinds(rows, rng=np.random.default_rng(17)):
     rows = rows.reset_index(drop=True).copy()
     names = [n for n in ("early_stopping_step", "test_accuracy_at_best", "test_accuracy", "test_accuracy_sampled") if n in rows]
-    names += [n for n in ("overlap", "rank_to_magnitude", "validation", "test", "nll", "validation_loss", "validation_accuracy") if n in rows]
+    names += [n for n in ("overlap", "rank_to_magnitude", "validation", "test", "nll", "validation_loss", "validation_accuracy",
+                        "median", "rank_to_end", "held") if n in rows]
     names += [n for n in rows if n.endswith((" validation", " test", " noise"))]
     within = [n for n in ("trial", "seed") if n in rows]
     if not within:  # seconds, say
