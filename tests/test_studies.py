@@ -7,12 +7,13 @@ import pathlib
 import subprocess
 import sys
 
+import numpy as np
 import pandas as pd
 import pytest
 from common import ROOT
 
 import lotteryhelpers as lh
-from lotteryhelpers.studies import STUDIES, __main__, curves, frugal, shared, when
+from lotteryhelpers.studies import STUDIES, __main__, curves, frugal, settled, shared, when
 from lotteryhelpers.studies.shared import subset
 
 RESULTS = ROOT / "notebooks" / "results"
@@ -246,3 +247,23 @@ def test_a_subset_is_that_of_load_dataset_and_no_larger_than_the_data(digits):
     assert ours.fingerprint == theirs.fingerprint
     with pytest.raises(ValueError, match="images=3000 must be an integer from 1 to 1,257"):
         subset(digits, 3000, 3)
+
+
+def test_the_control_of_margins_keeps_rows_and_columns_and_draws_the_rest():
+    rng = np.random.default_rng(0)
+    odds = np.outer(rng.random(60) ** 3, rng.random(40) ** 3)
+    odds[:20], odds[:, :10] = 0, 0
+    masks = lh.keep_fraction([odds, odds], 0.05, output_density=0.05)
+    drawn = settled.margins(masks, rng)
+    for mask, control in zip(masks, drawn, strict=True):
+        assert control.sum() == mask.sum() and (control != mask).any()
+        for axis in (0, 1):
+            of, there = mask.sum(axis), control.sum(axis)
+            assert not there[of == 0].any() and np.corrcoef(of, there)[0, 1] > 0.8
+
+
+def test_settling_is_read_on_the_way_to_the_end(digits):
+    rows = pd.DataFrame(settled.rows(digits, **TINY["settled"], table="11_settled"))
+    last = rows[rows.epoch == rows.epoch.max()]
+    assert sorted(rows.epoch.unique()) == [LONG.epochs * part for part in (1 / 16, 1 / 8, 1 / 4, 1 / 2, 3 / 4, 1)]
+    assert len(rows) == 18 and np.allclose(last.rank_to_end, 1) and rows["median"].between(0.04, 0.1).all()
