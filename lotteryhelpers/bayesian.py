@@ -35,15 +35,13 @@ def train_bayesian(
     """Fit a Gaussian to every weight by maximising the ELBO; the result is a :class:`BayesianRun`.
 
     The loss is NLL + kl_weight * KL / N, N the number of training images: 1 is the ELBO (Blundell et al.
-    2015, eq. 2), 0 leaves the prior out. A ValueError names a bad argument; a FloatingPointError names the
-    step at which the loss is not finite.
+    2015, eq. 2), 0 leaves the prior out. A ValueError names a bad argument, a FloatingPointError a bad step.
 
     Args:
         initial: the Posterior to start from; None draws one, see :func:`draw_initial`.
         prior_stddev: standard deviation of every kept weight's N(0, .) prior.
         initializer, hidden: of a drawn start: ``"normal"`` or ``"glorot"``, and the hidden layers' units.
-        masks: bool ``[inputs, units]`` a layer, True = kept; pruned weights are zero, in mean and
-            deviation, and have no part in the KL.
+        masks: bool ``[inputs, units]`` a layer, True = kept; what is pruned is zero, and not in the KL.
         estimator: of the gradient: ``"flipout"`` (Wen et al. 2018, eq. 4), ``"local"`` (reparameterisation,
             Kingma et al. 2015) or ``"shared"`` (one draw of the weights a batch, Blundell et al. 2015).
         snapshots: epochs (0 and fractions too) after which to keep the Posterior.

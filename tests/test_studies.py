@@ -47,7 +47,7 @@ TINY = {
     "gradients": {"seeds": (7,), "draws": {16: 4}, "bayesian": LONG},
     "seconds": {"seeds": (7,), "turns": 1, "steps": {32: 4}},
     "curves": {"seeds": (7,), "epochs": 2, "rates": {64: 3e-3}},
-    "settled": {"seeds": (7,), "densities": (0.2,), "settled": LONG, "ticket": SHORT},
+    "settled": {"seeds": (7,), "densities": (0.2,), "settled": LONG, "cheap": SHORT, "ticket": SHORT},
 }  # fmt: skip
 
 

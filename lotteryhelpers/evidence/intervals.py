@@ -122,8 +122,7 @@ def draw_arms(ax, table, column, arms, *, along="density", at=None, minus=None, 
     """Draw a column of a ``Table`` for several arms, or the paired differences to a baseline.
 
     Args:
-        arms: dict from a name (``plots.line_of`` knows its look) to the dict that names its rows. Lengths of
-            training that differ are added to the names.
+        arms: dict from a name (see ``plots.line_of``) to its rows. Lengths that differ are added.
         along: the column whose values are an arm's points; ``at``, if another, the one of their places.
         minus: the baseline's rows: with a value of ``along`` always those, else those of the same value. The
             margin is grey around zero; ``how`` is ``Table.pair``'s. ``ylim``: None shows everything.

@@ -101,8 +101,7 @@ def restart(initial, masks, action="rewind", *, keep_sign=True, seed=0, initiali
         initial: the Posterior that the mask was found from.
         masks: only kept weights are changed; None keeps all.
         action: ``"rewind"``: their initial values; ``"reinitialise"``: new draws of ``initializer``;
-            ``"reshuffle"``: their initial values, exchanged within the layer; ``"constant"``: the standard
-            deviation of the layer's initial weights.
+            ``"reshuffle"``: these exchanged within the layer; ``"constant"``: their standard deviation.
         keep_sign: with the sign of the initial weight. False leaves new and exchanged values their own sign,
             and gives rewound and constant ones a random sign.
         seed: of whatever is random here.

@@ -29,8 +29,7 @@ formula("kl", "KL(N(mu, sigma^2) || N(0, prior_stddev^2)) of a weight, in nats: 
 
 @criterion
 def _snip(run, *, dataset, **_):
-    """|w dL/dw| at the initial means, L the loss of all training images (Lee et al. 2019, eq. 5,
-    without its division by the sum)."""
+    """|w dL/dw| at the initial means, L the loss of all images (Lee et al. 2019, eq. 5, undivided)."""
     images, labels = dataset.train.tensors
     weights = [tf.Variable(m) for m in run.initial.means]
     with tf.GradientTape() as tape:

@@ -3,8 +3,7 @@
 Accuracy against the multiply-adds of everything: finding the mask and training with it. The opponent is the
 dense network at every shorter budget, its learning rate chosen on validation for each. Tickets are trained
 compact, from the same Glorot start, at one of three rates. ``products`` counts what is computed: the compact
-network's multiplications, its pruned weights too. ``products_kept`` counts those of kept weights alone, as a
-machine that skips zeros would have it.
+network's multiplications, its pruned weights too. ``products_kept``: those of kept weights alone.
 
 The pilot (two seeds, validation images) trains the posterior finders' tickets in all ``shapes``. Its end-of-
 budget accuracies wavered by a quarter of a point from one budget to the next, so the rule was changed after

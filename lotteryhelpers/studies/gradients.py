@@ -2,8 +2,7 @@
 
 For the posterior means of each layer, at the start and after 15 epochs: the mean over the weights of the
 variance of the NLL's gradient. Each batch is computed twice, with other noise: half the mean squared
-difference is what the noise alone adds ("noise"); the variance over batches of the first is all of it
-("total"), for the images differ too.
+difference is what the noise alone adds ("noise"); the variance of the first over batches is "total".
 
 Written down before the first run. The slopes of log variance against log batch size, from 64 to 4,096, a line
 a seed, five seeds. Expected (Wen et al. 2018, figure 1 and theorem 2): noise of Flipout and of local

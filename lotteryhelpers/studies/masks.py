@@ -1,7 +1,6 @@
 """Criteria, mask-1 and mask-0 actions, and untrained networks (notebook 07).
 
-07_tickets has tickets that were trained, 07_untrained mask * start weights as they are, at many densities,
-with validation accuracies to choose by.
+07_tickets has tickets that were trained, 07_untrained mask * start weights as they are, at many densities.
 
 Glorot normal start, Adam 1.2e-3, one-shot pruning with the half-rate rule. Zhou et al. prune in rounds of 55
 epochs; here the masks come from one training of 15 epochs with batch 128, dense and Bayesian alike, and the

@@ -1,4 +1,4 @@
-"""Was it the variance, or our posterior? One that has settled (notebook 11).
+"""Was it the variance, or our posterior? One that has settled, and a cheap one (notebook 11).
 
 Written down before the first run, after a look at seed 500 alone. A posterior has settled if between half-way
 and the end, in every layer, the median of sigma moves by at most 5% and the rank correlation of the sigmas
@@ -9,8 +9,9 @@ do, the order doesn't, for hidden units go on falling back to the prior, one by 
 Named at 5%, ten seeds that nothing has used, tickets of five epochs, both readings, margin 0.3: (1) settled
 variance minus chance; (2) minus pixel_variance, without a posterior; (3) minus margins: as many weights an
 input and about as many a unit, which by chance; (4) minus the same posterior's |mu|; (5) settled snr minus
-|mu|. Expected: (1) better, by a point and more; (2) ahead, if anything; (3) as good: it knows which pixels
-and which units; (4) worse; (5) as good. All else is exploration. (A sixth, on IVON, has no table yet.)
+|mu|; (6) IVON's |mu| minus |w| of a dense network, three epochs each, which cost the same. Expected: (1)
+better, by a point and more; (2) ahead, if anything; (3) as good: it knows which pixels and which units; (4)
+worse; (5) as good; (6) ahead, and as much without the noise (not made yet). All else is exploration.
 """
 
 import dataclasses
@@ -22,18 +23,19 @@ import scipy.stats
 import lotteryhelpers as lh
 from lotteryhelpers.studies.shared import controls, gather, start_of, ticket, trained
 
-TABLES = {"11_tickets": "criterion density seed", "11_settled": "layer epoch seed"}
+TABLES = {"11_tickets": "source criterion density seed", "11_settled": "layer epoch seed"}
 STORED = {"seeds": range(600, 610), "densities": (0.2, 0.05, 0.02), "settled": lh.TrainConfig(80, 128, 3e-3),
-          "ticket": lh.TrainConfig(5)}  # fmt: skip
+          "cheap": lh.TrainConfig(3), "ticket": lh.TrainConfig(5)}  # fmt: skip
 LIVE = {"seeds": range(600, 603), "densities": (0.05,), "settled": lh.TrainConfig(300, 64, 3e-3),
-        "ticket": lh.TrainConfig(40, 64, 3e-3)}  # fmt: skip
-CRITERIA = "variance", "snr", "magnitude", "shuffled_rows", "pixel_variance", "margins"
+        "cheap": lh.TrainConfig(30, 64, 3e-3), "ticket": lh.TrainConfig(40, 64, 3e-3)}  # fmt: skip
+CRITERIA = {"settled": ("variance", "snr", "magnitude", "shuffled_rows", "pixel_variance", "margins"),
+            "IVON": ("variance", "snr", "magnitude"), "dense": ("magnitude",)}  # fmt: skip
 
 
-def rows(dataset, seeds, densities, settled, ticket, table="11_tickets", client=None):
+def rows(dataset, seeds, densities, settled, cheap, ticket, table="11_tickets", client=None):
     """Yield a row a ticket, or of the other table a row a layer and epoch."""
-    both = [[dataclasses.replace(c, seed=seed) for c in (settled, ticket)] for seed in seeds]
-    calls = [(tickets, *pair, densities) if table == "11_tickets" else (settling, pair[0]) for pair in both]
+    every = [[dataclasses.replace(c, seed=seed) for c in (settled, cheap, ticket)] for seed in seeds]
+    calls = [(tickets, *some, densities) if table == "11_tickets" else (settling, some[0]) for some in every]
     return gather(dataset, calls, client)
 
 
@@ -44,19 +46,24 @@ def posterior(dataset, config):
     return trained(dataset, start, "settled", config, estimator="local", snapshots=points)
 
 
-def tickets(dataset, settled, config, densities):
+def tickets(dataset, settled, cheap, config, densities):
     """A seed's tickets."""
-    run, start = posterior(dataset, settled), start_of(dataset, config.seed)
-    for criterion, density in itertools.product(CRITERIA, densities):
+    start = start_of(dataset, config.seed)
+    narrow = lh.Posterior(start.means, [np.full_like(m, 0.02) for m in start.means], start.biases)
+    runs = {"settled": posterior(dataset, settled), "dense": trained(dataset, start, "dense", cheap),
+            "IVON": lh.train_ivon(dataset, cheap, initial=narrow, noise="signs")}  # fmt: skip
+    names = [(source, criterion) for source in CRITERIA for criterion in CRITERIA[source]]
+    for (source, criterion), density in itertools.product(names, densities):
         rng = np.random.default_rng([config.seed, round(1e6 * density)])
         of = {"margins": "variance"}.get(criterion, criterion)
-        masks = lh.masks_for(run, of, density, dataset=dataset, rng=rng)
+        masks = lh.masks_for(runs[source], of, density, dataset=dataset, rng=rng)
         if criterion == "margins":
             masks = margins(masks, rng)
-        yield {"seed": config.seed, "criterion": criterion, "density": density,
+        source = "control" if criterion == "pixel_variance" else source  # it reads no posterior
+        yield {"seed": config.seed, "source": source, "criterion": criterion, "density": density,
                "inputs": int(masks[0].any(1).sum()), "units": int(masks[0].any(0).sum()),
                } | ticket(dataset, start, masks, config)  # fmt: skip
-    yield from controls(dataset, {"seed": config.seed}, densities, config)
+    yield from controls(dataset, {"seed": config.seed, "source": "control"}, densities, config)
 
 
 def margins(masks, rng):
