@@ -8,4 +8,4 @@ they take a reader's minutes on any dataset. ``TABLES`` says what the tables are
 #: In the notebooks' order.
 STUDIES = ("thresholds", "criteria", "named", "priors", "magnitude", "stability", "rounds", "masks",
            "supermasks", "when", "frugal", "transfer", "frontier", "costs", "gradients", "seconds",
-           "curves", "settled")  # fmt: skip
+           "curves", "settled", "posteriors")  # fmt: skip

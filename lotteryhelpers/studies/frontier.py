@@ -31,7 +31,7 @@ import re
 import numpy as np
 
 import lotteryhelpers as lh
-from lotteryhelpers.studies.shared import gather, start_of, subset
+from lotteryhelpers.studies.shared import gather, start_of, subset, unspread
 
 TABLES = dict.fromkeys(("09_pilot", "09_frontier"), "finder shape rate seed epochs")
 SHORT, LARGE, WHOLE = ("flipout", 3_000, 3, 128), ("local", 51_200, 1, 512), ("flipout", 55_000, 1, 128)
@@ -110,9 +110,12 @@ def found(dataset, seed, finder, shape, batch):
     else:
         kind, count, epochs, size = finder
         few, config = subset(dataset, count, seed), lh.TrainConfig(epochs, size, seed=seed)
-        seen = epochs * (count // size) * size * (1 if kind == "dense" else 2)
+        seen = epochs * (count // size) * size * (1 if kind in ("dense", "ivon") else 2)
         if kind == "dense":
             scores = lh.CRITERIA["magnitude"](lh.train_ticket(few, start, None, config))
+        elif kind == "ivon":
+            run = lh.train_ivon(few, config, initial=unspread(start, 0.02), noise="signs")
+            scores = lh.CRITERIA["magnitude"](run)
         else:
             run = lh.train_bayesian(few, config, initial=start, estimator=kind)
             scores = lh.CRITERIA["snr"](run)

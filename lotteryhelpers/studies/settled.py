@@ -21,7 +21,7 @@ import numpy as np
 import scipy.stats
 
 import lotteryhelpers as lh
-from lotteryhelpers.studies.shared import controls, gather, start_of, ticket, trained
+from lotteryhelpers.studies.shared import controls, gather, start_of, ticket, trained, unspread
 
 TABLES = {"11_tickets": "source criterion density seed", "11_settled": "layer epoch seed"}
 STORED = {"seeds": range(600, 610), "densities": (0.2, 0.05, 0.02), "settled": lh.TrainConfig(80, 128, 3e-3),
@@ -49,9 +49,8 @@ def posterior(dataset, config):
 def tickets(dataset, settled, cheap, config, densities):
     """A seed's tickets."""
     start = start_of(dataset, config.seed)
-    narrow = lh.Posterior(start.means, [np.full_like(m, 0.02) for m in start.means], start.biases)
     runs = {"settled": posterior(dataset, settled), "dense": trained(dataset, start, "dense", cheap),
-            "IVON": lh.train_ivon(dataset, cheap, initial=narrow, noise="signs")}  # fmt: skip
+            "IVON": lh.train_ivon(dataset, cheap, initial=unspread(start, 0.02), noise="signs")}  # fmt: skip
     names = [(source, criterion) for source in CRITERIA for criterion in CRITERIA[source]]
     for (source, criterion), density in itertools.product(names, densities):
         rng = np.random.default_rng([config.seed, round(1e6 * density)])

@@ -74,9 +74,9 @@ def trained(dataset, start, source, config, **options):
     return lh.load_or_train_bayesian(dataset, config, initial=start, **options)
 
 
-def unspread(start):
-    """A start whose deviations stay below 2e-5: its posterior is a network with the prior as penalty, MAP."""
-    return lh.Posterior(start.means, [np.full_like(m, 1.2e-7) for m in start.means], start.biases)
+def unspread(start, stddev=1.2e-7):
+    """A start with these deviations. The least stay below 2e-5: a network with the prior as penalty, MAP."""
+    return lh.Posterior(start.means, [np.full_like(m, stddev) for m in start.means], start.biases)
 
 
 def at(run, snapshot):
