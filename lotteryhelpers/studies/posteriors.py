@@ -4,20 +4,20 @@ Written down before the first run, after the study ``settled``; no study has use
 epochs from the Glorot start, both readings, margin 0.3, ten seeds. Named, at 5% and at 2% unless it is said:
 (1) IVON's |mu| minus a dense network's |w|, three epochs each; (2) minus that of IVON's update without its
 noise, and (3) the same with the curvature held at its start, which is gradient descent with momentum; (4)
-minus IVON's |mu| with a prior of 1,000, so without its pull; at 5%, (5) settled variance minus Flipout's after
-15 epochs: is it the settling? (6) IVON's variance minus shuffled_rows of it, and (7) Laplace's minus chance;
-(8) settled variance minus chance at 20, 10, 5 and 2%, with each layer's share and with one threshold. Expected:
-(1) ahead at 5%, better at 2%; (2) and (3) as good: the credit is that of a step in proportion to the slope;
-(4) as good; (5) better; (6) as good; (7) worse; (8) better, all eight.
+minus IVON's |mu| with a prior of 1,000, so without its pull; at 5%, (5) settled variance minus Flipout's
+after 15 epochs: is it the settling? (6) IVON's variance minus shuffled_rows of it, and (7) Laplace's minus
+chance; (8) settled variance minus chance at 20, 10, 5 and 2%, with each layer's share and with one threshold.
+Expected: (1) ahead at 5%, better at 2%; (2) and (3) as good: the credit is that of a step in proportion to
+the slope; (4) as good; (5) better; (6) as good; (7) worse; (8) better, all eight.
 
 Cost, on notebook 09's axes and seeds: tickets found by one epoch, of IVON's |mu| and of a dense |w|, trained
 compact, rate 2.4e-3 for all, none searched. Named, after ten epochs: (9) IVON's 20% ticket minus the dense
 one's; (10) its gap to the whole network's ten epochs. Expected: as good; it doesn't pay by 09's rule.
 
 Transplants: 15 epochs of Flipout within the mask of a dense network's |w| after three. Named: accuracy and
-NLL, of 20 draws, minus (11) the whole Bayesian network's and (12) that within a random mask. Expected: (11) as
-good in accuracy at 20%, better at 5%, for fewer weights cost less KL, with a lower NLL at both; (12) as good
-at 20%, better at 5%. All else is exploration.
+NLL, of 20 draws, minus (11) the whole Bayesian network's and (12) that within a random mask. Expected: (11)
+as good in accuracy at 20%, better at 5%, for fewer weights cost less KL, with a lower NLL at both; (12) as
+good at 20%, better at 5%. All else is exploration.
 """
 
 import dataclasses
@@ -119,7 +119,8 @@ def tickets(dataset, of, densities, thresholds):
     config, live = of["ticket"], dataset.train.images.max(axis=0) > 0
     start, runs = start_of(dataset, config.seed), {source: found(dataset, source, of) for source in CRITERIA}
     first = {source: run.final.stddevs[0][live].ravel() for source, run in runs.items()}
-    asked = [(source, name, "layer", d) for source in CRITERIA for name in CRITERIA[source] for d in densities]
+    asked = [(source, name, "layer", d) for source, names in CRITERIA.items() for name in names
+             for d in densities]  # fmt: skip
     asked += itertools.product(("settled",), ("variance", "random"), ("layer", "variance"), thresholds)
     made, by_rounds = {}, {}
     for one in asked:
@@ -131,7 +132,8 @@ def tickets(dataset, of, densities, thresholds):
         by_rounds[density] = lh.prune(last.masks, lh.CRITERIA["magnitude"](last.ticket), rate)
         made["iterative", "magnitude", "layer", density] = by_rounds[density]
     for (source, criterion, scope, density), masks in made.items():
-        row = {"seed": config.seed, "source": source, "criterion": criterion, "scope": scope, "density": density}
+        row = {"seed": config.seed, "source": source, "criterion": criterion, "scope": scope,
+               "density": density}  # fmt: skip
         if density in by_rounds:
             row["overlap"] = lh.jaccard(masks, by_rounds[density])
         if criterion == "variance" and scope == "layer":
