@@ -53,6 +53,8 @@ FAULTS = {  # name: (file, what stands there, what the fault makes of it, the te
     "a curvature that forgets N": ("papers/posteriors.py", "size * layer.precision * layer.shift", "layer.precision * layer.shift", "test_ivon"),
     "a prior that pulls no mean": ("papers/posteriors.py", "+ delta * variable", "", "test_ivon"),
     "a step without a bound": ("papers/posteriors.py", "-limit, limit)", "-1e9, 1e9)", "test_ivon"),
+    "Laplace without the prior": ("papers/posteriors.py", "np.full(w.shape, np.float64(prior_stddev) ** -2)", "np.full(w.shape, 1e-9)", "test_laplace"),
+    "Laplace whose classes don't compete": ("papers/posteriors.py", "apart = slopes - tf.einsum(\"nc,ncj->nj\", odds, slopes)[:, None]", "apart = slopes", "test_laplace"),
     "a supermask that doesn't rescale": ("papers/supermasks.py", "(1.0 + self.rescale * (factor - 1.0))", "1.0", "test_supermasks"),
     # evidence
     "better within the margin": ("evidence/intervals.py", "if self.low >= margin else", "if self.low > 0 else", "test_evidence"),

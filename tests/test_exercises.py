@@ -229,7 +229,21 @@ def order(before, after):
     return scipy.stats.spearmanr(before, after, axis=None).statistic > 0.98
 
 
+def laplace(x, p, s):
+    return 1 / np.sqrt((x**2).T @ (p * (1 - p)) + 1 / s**2)
+
+
 WRONG = {
+    "check_laplace": [
+        (lambda x, p, s: 1 / ((x**2).T @ (p * (1 - p)) + 1 / s**2), "take the root"),
+        (lambda x, p, s: (x**2).T @ (p * (1 - p)) + 1 / s**2, "these are precisions"),
+        (lambda x, p, s: 1 / np.sqrt((x**2).T @ (p * (1 - p))), "prior is forgotten"),
+        (lambda x, p, s: 1 / np.sqrt((x**2).T @ (p * (1 - p)) + s**2), "1 / s^2 belongs"),
+        (lambda x, p, s: 1 / np.sqrt((x**2).T @ (p * (1 - p)) / len(x) + 1 / s**2), "are averaged"),
+        (lambda x, p, s: 1 / np.sqrt(x.T @ (p * (1 - p)) + 1 / s**2), "isn't squared"),
+        (lambda x, p, s: 1 / np.sqrt((x**2).T @ p + 1 / s**2), "p (1 - p)"),
+        (lambda x, p, s: laplace(x, p, s).T, "shape"),
+    ],
     "check_settled": [
         (lambda half, end: True, "grow by a third"),
         (lambda half, end: False, "isn't content"),

@@ -13,7 +13,7 @@ import pytest
 from common import ROOT
 
 import lotteryhelpers as lh
-from lotteryhelpers.studies import STUDIES, __main__, curves, frugal, settled, shared, when
+from lotteryhelpers.studies import STUDIES, __main__, curves, frugal, posteriors, settled, shared, when
 from lotteryhelpers.studies.shared import subset
 
 RESULTS = ROOT / "notebooks" / "results"
@@ -48,6 +48,9 @@ TINY = {
     "seconds": {"seeds": (7,), "turns": 1, "steps": {32: 4}},
     "curves": {"seeds": (7,), "epochs": 2, "rates": {64: 3e-3}},
     "settled": {"seeds": (7,), "densities": (0.2,), "settled": LONG, "cheap": SHORT, "ticket": SHORT},
+    "posteriors": {"seeds": (7,), "densities": (0.2,), "thresholds": (0.3,), "cost_seeds": (7,), "rates": (3e-3, 3e-3),
+                   "budgets": (1, 2), "finders": (("ivon", 120, 1, 60), ("dense", 120, 1, 60)),
+                   "lengths": {"settled": LONG, "Flipout": LONG, "cheap": SHORT, "ticket": SHORT}},
 }  # fmt: skip
 
 
@@ -101,7 +104,7 @@ def test_stored_tables_were_made_with_what_the_study_says_now(name, table):
 
 
 def test_what_was_written_before_a_run_stands_in_the_study():
-    for name in ("thresholds", "masks", "named", "when", "frugal", "transfer", "gradients", "curves", "settled"):
+    for name in ("thresholds", "masks", "named", "when", "frugal", "transfer", "gradients", "curves", "settled", "posteriors"):
         assert "Written down before the first run" in MODULES[name].__doc__, name
     assert "Written down before the second run" in MODULES["rounds"].__doc__
     assert "Expected before the pilot" in MODULES["frontier"].__doc__
@@ -267,3 +270,25 @@ def test_settling_is_read_on_the_way_to_the_end(digits):
     last = rows[rows.epoch == rows.epoch.max()]
     assert sorted(rows.epoch.unique()) == [LONG.epochs * part for part in (1 / 16, 1 / 8, 1 / 4, 1 / 2, 3 / 4, 1)]
     assert len(rows) == 18 and np.allclose(last.rank_to_end, 1) and rows["median"].between(0.04, 0.1).all()
+
+
+def test_without_noise_ivon_learns_no_curvature(digits):
+    of = {"cheap": SHORT, "ticket": SHORT}
+    signs, none, held = (posteriors.found(digits, f"IVON{name}", of) for name in ("", " without noise", ", curvature held"))
+    for layer in range(3):
+        assert np.ptp(signs.final.stddevs[layer]) > 1e-3  # each weight has its own
+        assert np.ptp(none.final.stddevs[layer]) < 1e-6 and np.median(none.final.stddevs[layer]) > 0.03
+        np.testing.assert_allclose(held.final.stddevs[layer], 0.02, rtol=1e-6)
+        assert not np.allclose(none.final.means[layer], held.final.means[layer], atol=1e-4)  # they step otherwise
+
+
+def test_several_networks_become_one_gaussian_and_what_never_moved_keeps_the_priors_width():
+    start, points = shared.start_of(lh.load_dataset("digits"), 1), []
+    for number in range(4):
+        kernels = [m.copy() for m in start.means]
+        kernels[1][0] += number  # one row moves by 0, 1, 2, 3
+        points.append(lh.Posterior(kernels, start.stddevs, start.biases))
+    found = posteriors.spread(start, points).final
+    np.testing.assert_allclose(found.means[1][0], start.means[1][0] + 1.5, rtol=1e-5)
+    np.testing.assert_allclose(found.stddevs[1][0], np.sqrt(1.25), rtol=1e-5)
+    assert (found.stddevs[1][1:] == 1).all() and (found.stddevs[0] == 1).all()

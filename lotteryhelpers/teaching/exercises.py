@@ -193,6 +193,22 @@ def check_perturb(perturb):
         "an image's noise hasn't the variance x^2 sigma^2": lambda *d: abs(ratio(d) - 1) > 0.1,
         "the images share their noise, so their mean keeps it": lambda *d: shared(d) > 1.5})
 
+def check_laplace(laplace):
+    """``laplace(x, p, s)``: inputs [n, inputs], probabilities [n, classes], a prior to [inputs, classes]."""
+    cases = [(abs(normal(n, 4)), (w := abs(normal(n, 3, seed=1))) / w.sum(1, keepdims=True), s)
+             for n, s in ((5, 1.0), (9, 0.5))]
+    def right(x, p, s):
+        return ((x**2).T @ (p * (1 - p)) + s**-2) ** -0.5
+    return compare(laplace, cases, right, {
+        "these are variances; take the root": lambda *c: right(*c) ** 2,
+        "these are precisions, 1 / sigma^2": lambda *c: right(*c) ** -2.0,
+        "the prior is forgotten": lambda x, p, s: right(x, p, np.inf),
+        "the prior's variance stands where 1 / s^2 belongs": lambda x, p, s: right(x, p, 1 / s),
+        "the images are averaged; each of them adds its curvature":
+            lambda x, p, s: right(x / len(x) ** 0.5, p, s),
+        "x isn't squared": lambda x, p, s: right(x**0.5, p, s),
+        "the variance of a class is p (1 - p)": lambda x, p, s: ((x**2).T @ p + s**-2) ** -0.5})
+
 def check_settled(settled):
     """``settled(half, end)``: deviations at two times, a list of [inputs, units] each, to True or False."""
     half = [np.where(normal(n, 9) > 0.1, 0.99, 0.1 * np.exp(0.5 * normal(n, 9, seed=1))) for n in (40, 30)]
