@@ -42,22 +42,21 @@ class Interval:
         return "not decided"
 
 
-def _differences(a, b):
+def _mean_of_differences(a, b):
     a, b = np.asarray(a, np.float64), np.asarray(b, np.float64)  # by place, not by a Series' index
     if a.ndim != 1 or a.shape != b.shape or len(a) < 2:
         raise ValueError(f"a and b have shapes {a.shape} and {b.shape}; an interval needs 2 pairs or more")
     if not np.isfinite(a - b).all():
         raise ValueError("a and b hold values that are not finite")
-    return a - b
+    return (a - b).mean(), scipy.stats.sem(a - b), len(a) - 1
 
 
 def paired_interval(a, b, confidence=0.95):
     """Interval of the mean of a - b over pairs (one pair a seed), by Student's t."""
-    difference = _differences(a, b)
+    mean, error, freedom = _mean_of_differences(a, b)
     if not 0 < confidence < 1:
         raise ValueError(f"confidence={confidence!r} must be between 0 and 1, such as 0.95")
-    half = scipy.stats.sem(difference) * scipy.stats.t.ppf((1 + confidence) / 2, len(difference) - 1)
-    mean = difference.mean()
+    half = error * scipy.stats.t.ppf((1 + confidence) / 2, freedom)
     return Interval(float(mean), float(mean - half), float(mean + half))
 
 
@@ -79,10 +78,9 @@ def holm(pairs, confidence=0.95):
 
 
 def _p_value(a, b):
-    difference = _differences(a, b)
-    size, error = abs(difference.mean()), scipy.stats.sem(difference)
-    ratio = size / error if error else np.inf if size else 0  # without any spread: p is 0, of no size 1
-    return 2 * scipy.stats.t.sf(ratio, len(difference) - 1)
+    mean, error, freedom = _mean_of_differences(a, b)
+    ratio = abs(mean) / error if error else np.inf if mean else 0  # without any spread: p is 0, of no size 1
+    return 2 * scipy.stats.t.sf(ratio, freedom)
 
 
 def weights_axis(ax, ticks):
