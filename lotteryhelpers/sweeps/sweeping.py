@@ -5,7 +5,6 @@ import copy
 import dataclasses
 import functools
 import inspect
-import math
 import pickle
 import sys
 import time
@@ -88,7 +87,10 @@ def sweep(dataset, specs, config, *, client=None, workers=None):
     ``connected_inputs`` and ``connected_units`` (hidden ones); ``seconds`` of the ticket's training;
     ``curve``, the validation accuracies; ``error``, which is "" for a run that ended well.
     """
-    specs, rows = _specs(specs), {}
+    specs, rows = as_tuple("specs", specs), {}
+    if not all(isinstance(s, Spec | dict) for s in specs):
+        raise ValueError(f"specs={specs!r} must be Specs, or dicts of their fields")
+    specs = [s if isinstance(s, Spec) else Spec(**s) for s in specs]
     with contextlib.closing(sweep_rows(dataset, specs, config, client=client, workers=workers)) as made:
         for row in tqdm(made, total=len(set(specs)), desc="runs", unit="run"):
             rows[Spec(*(row[name] for name in FIELDS))] = row
@@ -128,14 +130,7 @@ def sweep_rows(dataset, specs, config, *, client=None, workers=None):
                 keep_if_possible(functools.partial(write_json, row), path, say)
             except Exception as error:  # not kept: the next call tries again
                 row = {"error": f"{type(error).__name__}: {error}"}
-            yield dict.fromkeys(COLUMNS, math.nan) | dataclasses.asdict(spec) | row
-
-
-def _specs(specs):
-    specs = as_tuple("specs", specs)
-    if not all(isinstance(s, Spec | dict) for s in specs):
-        raise ValueError(f"specs={specs!r} must be Specs, or dicts of their fields")
-    return [s if isinstance(s, Spec) else Spec(**s) for s in specs]
+            yield dict.fromkeys(COLUMNS, np.nan) | dataclasses.asdict(spec) | row
 
 
 def _jobs(client, dataset, todo, own):
