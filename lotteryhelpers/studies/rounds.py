@@ -38,9 +38,8 @@ from lotteryhelpers.studies.shared import gather, kept, start_of, trained, unspr
 
 LEVELS = (3, 7, 9, 15, 18)  # the rounds of the controls: 51.3, 21.1, 13.5, 3.6 and 1.9% are left
 #: kind: what scores it (a posterior, or a dense network of one of the lengths), and the criterion
-KINDS = {
-    "one-shot": ("ticket", "magnitude"), "random mask": (None, "random"),
-    "variance": ("posterior", "variance"), "snr": ("posterior", "snr")}  # fmt: skip
+KINDS = {"one-shot": ("ticket", "magnitude"), "random mask": (None, "random"),
+         "variance": ("posterior", "variance"), "snr": ("posterior", "snr")}  # fmt: skip
 NAMED = {
     "magnitude": ("posterior", "magnitude"), "map": ("map", "magnitude"),
     "one-shot, 15 epochs": ("bayesian", "magnitude"), "one-shot, 48 epochs": ("at_its_cost", "magnitude"),
@@ -64,14 +63,6 @@ def rows(dataset, seeds, kinds, clocks, lengths=None, client=None):
     lengths = lengths or vars(lh.recipe(dataset)) | {"ticket": like_the_paper}
     calls = [(control, seed, lengths, kind) for seed in seeds for kind in kinds]
     return gather(dataset, calls + [(iterative, seed, lengths, clocks) for seed in seeds], client)
-
-
-def counts_at(start, number):
-    """How many weights of each layer so many rounds leave."""
-    counts = [m.size for m in start.means]
-    for _ in range(number):
-        counts = [n - round(rate * n) for n, rate in zip(counts, (0.2, 0.2, 0.1), strict=True)]
-    return counts
 
 
 def train(dataset, seed, config, masks, goal=None, initial=None, order=0):
@@ -144,6 +135,8 @@ def control(dataset, seed, lengths, kind):
         if not source:  # a random mask a level
             rng = np.random.default_rng([seed, number])
             scores = [rng.random(m.shape) for m in start.means]
-        masks = lh.keep_counts(scores, counts_at(start, number))
+        masks = None
+        for _ in range(number):  # as many in each layer as the iterative rounds leave
+            masks = lh.prune(masks, scores, 0.2)
         _, row = train(dataset, seed, lengths["ticket"], masks, goal)
         yield {"seed": seed, "kind": kind, "round": number} | row
