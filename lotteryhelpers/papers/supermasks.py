@@ -99,12 +99,8 @@ def train_supermask(dataset, initial, config, *, rescale=False):
         layers = trainer.network.layers
         parts = zip(layers, initial.means, initial.biases, strict=True)
         for number, (layer, kernel, bias) in enumerate(parts):
-            layer.kernel.assign(kernel)
-            layer.bias.assign(bias)
-            layer.logit.assign(np.zeros_like(kernel))
-            layer.rescale.assign(float(rescale))
-            layer.key.assign([config.seed, number])
-            layer.calls.assign(0)
+            logit, key = np.zeros_like(kernel), np.array([config.seed, number])
+            layer.set_weights([logit, kernel, bias, rescale, key, 0])  # in the order of ``build``
         _, history = train(trainer, dataset, config, label="supermask")
         probabilities = tuple(tf.sigmoid(layer.logit).numpy() for layer in layers)
     run = SupermaskRun(history, initial.means, initial.biases, probabilities, bool(rescale))
