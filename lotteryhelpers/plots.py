@@ -68,12 +68,10 @@ def plot_curves(histories, column="validation_accuracy", *, ax=None):
     ax, percent = ax or plt.gca(), "accuracy" in column
     for name, runs in histories.items():
         runs = [runs] if isinstance(runs, pd.DataFrame) else runs
-        values = np.stack([run[column] for run in runs]) * (100 if percent else 1)
-        line = line_of(name)
-        ax.plot(runs[0]["epoch"], values.mean(0), **line)
+        values, epochs = np.stack([run[column] for run in runs]) * (100 if percent else 1), runs[0]["epoch"]
+        (line,) = ax.plot(epochs, values.mean(0), **line_of(name))
         if len(runs) > 1:
-            band = {"color": line["color"], "alpha": 0.15, "lw": 0}
-            ax.fill_between(runs[0]["epoch"], values.min(0), values.max(0), **band)
+            ax.fill_between(epochs, values.min(0), values.max(0), color=line.get_color(), alpha=0.15, lw=0)
     ax.set(xlabel="epoch", ylabel=column.replace("_", " ") + (" (%)" if percent else ""))
     return ax
 
