@@ -15,8 +15,7 @@ CRITERIA = {  # by scope
     "layer": ("variance", "snr", "magnitude", "dense_magnitude", "movement", "rms", "kl", "snip", "random",
               "random_live", "inverted", "untrained"),
     "global": ("variance", "snr", "magnitude", "shuffled"),  # shuffled: chance with variance's budget
-    "variance": ("snr", "magnitude"),
-    "uniform": ("variance",)}  # fmt: skip
+    "variance": ("snr", "magnitude"), "uniform": ("variance",)}  # fmt: skip
 CURVES = ("dense", "variance", "snr", "magnitude", "random", "inverted")
 
 

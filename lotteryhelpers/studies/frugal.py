@@ -60,7 +60,6 @@ def tickets(dataset, source, criteria, images, densities, batch, rate, steps, ep
     run = trained(few, begin, source, finding, snapshots=tuple(budgets.values()))
     for criterion, density, budget in itertools.product(criteria, densities, budgets):
         scores = lh.CRITERIA[criterion](at(run, run.snapshots[budgets[budget]]))
-        yield {
-            "seed": config.seed, "source": source, "images": images, "criterion": criterion,
+        yield {"seed": config.seed, "source": source, "images": images, "criterion": criterion,
             "density": density, "budget": budget,
-        } | ticket(dataset, start, lh.keep_fraction(scores, density), config)  # fmt: skip
+            } | ticket(dataset, start, lh.keep_fraction(scores, density), config)  # fmt: skip

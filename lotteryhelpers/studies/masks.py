@@ -32,8 +32,7 @@ LIVE = {"seeds": range(200, 203), "densities": (0.2, 0.05), "action_densities": 
 CRITERIA = {
     "dense": ("large_final", "small_final", "large_init", "magnitude_increase", "movement", "random",
               "large_final_same_sign", "magnitude_increase_same_sign"),
-    "posterior": ("variance", "snr", "variance_same_sign", "snr_same_sign", "large_final_same_sign"),
-}  # fmt: skip
+    "posterior": ("variance", "snr", "variance_same_sign", "snr_same_sign", "large_final_same_sign")}
 ACTIONS = [*itertools.product(("rewind", "reinitialise", "reshuffle", "constant"), (True, False))]
 
 
@@ -76,12 +75,11 @@ def tickets(dataset, seed, source, criterion, densities, action_densities, froze
         frozen = lh.frozen_values(run, masks, pruned)
         begin = lh.restart(start, masks, action, keep_sign=keep_sign, seed=seed + 1000, initializer="glorot")
         bare = [np.where(m, w, f) for m, w, f in zip(masks, begin.means, frozen, strict=True)]
+        row = ticket(dataset, begin, masks, config, frozen if pruned != "zero" else None, best_step=True)
         yield {
             "seed": seed, "source": source, "criterion": criterion, "density": density, "action": action,
             "keep_sign": keep_sign, "pruned": pruned,
-            "untrained_accuracy": lh.accuracy(bare, begin.biases, dataset.test),
-        } | ticket(dataset, begin, masks, config, best_step=True,
-                   frozen=None if pruned == "zero" else frozen)  # fmt: skip
+            "untrained_accuracy": lh.accuracy(bare, begin.biases, dataset.test)} | row  # fmt: skip
 
 
 def untrained(dataset, seed, source, config, grid):

@@ -46,8 +46,7 @@ NAMED = {
     "one-shot, other order": ("ticket", "magnitude")}  # fmt: skip
 _LIKE_THE_PAPER = {"batch_size": 60, "learning_rate": 1.2e-3, "evaluate_every": 100}
 STORED = {
-    "seeds": range(200, 205), "kinds": (*KINDS, *NAMED), "clocks": ("last", "test", "first"),
-    "lengths": {
+    "seeds": range(200, 205), "kinds": (*KINDS, *NAMED), "clocks": ("last", "test", "first"), "lengths": {
         "ticket": lh.TrainConfig(55, **_LIKE_THE_PAPER), "clock": lh.TrainConfig(22, **_LIKE_THE_PAPER),
         "bayesian": lh.TrainConfig(15), "at_its_cost": lh.TrainConfig(48)}}  # fmt: skip
 LIVE = {"seeds": range(200, 203), "kinds": tuple(KINDS), "clocks": ()}
@@ -74,8 +73,7 @@ def train(dataset, seed, config, masks, goal=None, initial=None, order=0):
     return ticket, {
         "weights_left": ticket.density.overall, "early_stopping_step": int(ticket.best_step),
         "test_accuracy_at_best": ticket.test_accuracy_at_best, "test_accuracy": ticket.test_accuracy,
-        "validation_loss": float(curve.min()),
-        "reaches_dense_loss": int(reached[0]) if len(reached) else None,
+        "validation_loss": float(curve.min()), "reaches_dense_loss": next(map(int, reached), None),
         "steps": int(curve.index[-1]), "seconds": time.time() - began}  # fmt: skip
 
 
