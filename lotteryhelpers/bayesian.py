@@ -29,9 +29,8 @@ def draw_initial(sizes, seed, initializer="normal"):
     return Posterior(means, stddevs, biases)
 
 
-def train_bayesian(
-    dataset, config, *, initial=None, prior_stddev=1.0, kl_weight=1.0, initializer="normal",
-    hidden=(300, 100), masks=None, estimator="flipout", snapshots=()):  # fmt: skip
+def train_bayesian(dataset, config, *, initial=None, prior_stddev=1.0, kl_weight=1.0, initializer="normal",
+                   hidden=(300, 100), masks=None, estimator="flipout", snapshots=()):  # fmt: skip
     """Fit a Gaussian to every weight by maximising the ELBO; the result is a :class:`BayesianRun`.
 
     The loss is NLL + kl_weight * KL / N, N the number of training images: 1 is the ELBO (Blundell et al.

@@ -28,9 +28,8 @@ class PruningRound:
         return density(self.masks)
 
 
-def iterative_magnitude_pruning(
-    dataset, initial, config, *, rounds=18, rate=0.2, criterion="magnitude", bayesian=None, rewind_step=0,
-    masks=None, compact=False):  # fmt: skip
+def iterative_magnitude_pruning(dataset, initial, config, *, rounds=18, rate=0.2, criterion="magnitude",
+                                bayesian=None, rewind_step=0, masks=None, compact=False):  # fmt: skip
     """Train, :func:`prune`, rewind, repeat (Frankle & Carbin 2019, section 2 and appendix B, strategy 1).
 
     ``rounds=1`` and ``rate=1 - density`` is one-shot pruning. Gives a list of ``rounds + 1``
