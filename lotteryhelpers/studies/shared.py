@@ -4,7 +4,6 @@ import dataclasses
 import functools
 import inspect
 import pathlib
-import sys
 import time
 import types
 
@@ -54,7 +53,7 @@ def kept(dataset, key, make, study=None):
     ``key`` is what it depends on beside the dataset's contents and the texts of the package, of this file and
     of the one that ``study``, else ``make``, is from.
     """
-    texts = [inspect.getsource(sys.modules[name]) for name in ((study or make).__module__, __name__)]
+    texts = [inspect.getsource(inspect.getmodule(one)) for one in (study or make, kept)]
     name = storage.key_of(key=key, data=dataset.fingerprint, texts=texts)
     path = storage.cache_folder() / "studies" / f"{name}.json"
     if (value := storage.kept(storage.read_json, path)) is None:
