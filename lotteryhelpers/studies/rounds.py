@@ -44,11 +44,10 @@ NAMED = {
     "magnitude": ("posterior", "magnitude"), "map": ("map", "magnitude"),
     "one-shot, 15 epochs": ("bayesian", "magnitude"), "one-shot, 48 epochs": ("at_its_cost", "magnitude"),
     "one-shot, other order": ("ticket", "magnitude")}  # fmt: skip
-_LIKE_THE_PAPER = {"batch_size": 60, "learning_rate": 1.2e-3, "evaluate_every": 100}
 STORED = {
     "seeds": range(200, 205), "kinds": (*KINDS, *NAMED), "clocks": ("last", "test", "first"), "lengths": {
-        "ticket": lh.TrainConfig(55, **_LIKE_THE_PAPER), "clock": lh.TrainConfig(22, **_LIKE_THE_PAPER),
-        "bayesian": lh.TrainConfig(15), "at_its_cost": lh.TrainConfig(48)}}  # fmt: skip
+        "ticket": lh.TrainConfig(55, 60, evaluate_every=100), "bayesian": lh.TrainConfig(15),
+        "clock": lh.TrainConfig(22, 60, evaluate_every=100), "at_its_cost": lh.TrainConfig(48)}}  # fmt: skip
 LIVE = {"seeds": range(200, 203), "kinds": tuple(KINDS), "clocks": ()}
 TABLES = {"06_rounds": "kind seed round"}
 
