@@ -43,11 +43,10 @@ def run(study, dataset, client):
     The longest row has all columns. Of a study that was interrupted, ``minutes`` are the last call's, and
     ``core_minutes`` at least what its rows say that they took.
     """
-    options = {}
-    with contextlib.ExitStack() as ending:
-        if "client" in inspect.signature(study.rows).parameters:  # else it measures time, in this process
-            options["client"] = ending.enter_context(connected(client))
-        cores = sum(options["client"].nthreads().values()) if options else os.cpu_count()
+    spread = "client" in inspect.signature(study.rows).parameters  # else it measures time, in this process
+    with connected(client) if spread else contextlib.nullcontext() as client:
+        options = {"client": client} if client else {}
+        cores = sum(client.nthreads().values()) if client else os.cpu_count()
         for table, by in study.TABLES.items():
             options |= {"table": table} if len(study.TABLES) > 1 else {}
             began, made = time.time(), study.rows(dataset, **study.STORED, **options)
