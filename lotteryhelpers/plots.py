@@ -37,8 +37,7 @@ LAYER_COLORS = sns.color_palette("viridis", 4)[:3]
 
 def use_style():
     """Set the look of all figures that follow; each notebook calls it once."""
-    sns.set_theme(context="notebook", style="whitegrid", palette="colorblind")
-    plt.rcParams.update({
+    sns.set_theme(context="notebook", style="whitegrid", palette="colorblind", rc={
         "figure.dpi": 110, "figure.constrained_layout.use": True, "axes.titlesize": "medium",
         "axes.spines.top": False, "axes.spines.right": False, "image.interpolation": "nearest",
         "legend.handlelength": 3.2})  # a whole period of every dashed line
