@@ -97,8 +97,7 @@ class BayesianRun(InOneFile, PickledByFields):
         for i, posterior in enumerate(self.snapshots.values()):
             arrays |= posterior.to_arrays(f"at{i}/")
         arrays["epochs"] = np.array(list(self.snapshots), np.float64)
-        text = json.dumps(self.history.to_dict("list"))  # JSON keeps every digit of a float
-        return arrays | {"history": np.array(text)}
+        return arrays | {"history": np.array(json.dumps(self.history.to_dict("list")))}  # with every digit
 
     @classmethod
     def from_arrays(cls, arrays):

@@ -85,8 +85,7 @@ def compact(weights, biases, masks, *, for_training=False):
     if not for_training:
         for layer in range(len(weights) - 1):
             constant = ~masks[layer].any(axis=0)
-            outputs = np.where(constant, np.maximum(biases[layer], 0), 0)
-            biases[layer + 1] += outputs @ weights[layer + 1]
+            biases[layer + 1] += np.where(constant, np.maximum(biases[layer], 0), 0) @ weights[layer + 1]
             masks[layer + 1][constant] = False
     connected, kept = True, [np.arange(masks[-1].shape[1])]
     for mask in reversed(masks):
