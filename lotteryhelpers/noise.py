@@ -18,11 +18,9 @@ def _multiply(a, constant):
 
 @tf.function(autograph=False, reduce_retracing=True)  # traced once for all layers: a second less to wait
 def philox(counter, key):
-    """Philox4x32-7: four random words for each four-word counter (Salmon et al. 2011, section 3.3).
-
-    The counter and the result are four uint32 tensors of one shape, the key two scalar ones. Seven rounds are
-    the fewest that pass all of BigCrush (there, table 2); with ten, their default, an epoch took 1/12 longer.
-    """
+    """Philox4x32-7: four random words for each four-word counter (Salmon et al. 2011, section 3.3). Counter
+    and result are four uint32 tensors of one shape, the key two scalar ones. Seven rounds are the fewest that
+    pass all of BigCrush (there, table 2); with ten, their default, an epoch took 1/12 longer."""
     (c0, c1, c2, c3), (k0, k1) = counter, key
     for _ in range(7):
         high0, low0 = _multiply(c0, 0xD2511F53)

@@ -14,12 +14,10 @@ from lotteryhelpers.training import train, trainer_for
 
 
 class SupermaskDense(tf_keras.layers.Dense):
-    """A layer of fixed weights w that are kept with probability p = sigmoid(logit); the logits learn.
-
-    Each call draws masks b ~ Bernoulli(p) and computes with w * b. Backwards, b counts as p: the
-    straight-through estimator (Bengio et al. 2013, arXiv:1308.3432), which is exact where the loss is linear
-    in each b. ``rescale`` multiplies the kernel by (all weights) / (kept ones): dynamic weight rescaling.
-    """
+    """A layer of fixed weights w that are kept with probability p = sigmoid(logit); the logits learn. Each
+    call draws masks b ~ Bernoulli(p) and computes with w * b. Backwards, b counts as p: the straight-through
+    estimator (Bengio et al. 2013, arXiv:1308.3432), which is exact where the loss is linear in each b.
+    ``rescale`` multiplies the kernel by (all weights) / (kept ones): dynamic weight rescaling."""
 
     def build(self, input_shape):
         """Make the fixed weights, the logits, and the noise's key and counter."""

@@ -38,11 +38,9 @@ def listing(folder, studies):
 
 
 def run(study, dataset, client):
-    """Make the tables of a study's module, each as CSV and, as JSON, how it was made and what it cost.
-
-    The longest row has all columns. Of a study that was interrupted, ``minutes`` are the last call's, and
-    ``core_minutes`` at least what its rows say that they took.
-    """
+    """Make the tables of a study's module, each as CSV and, as JSON, how it was made and what it cost. The
+    longest row has all columns. Of a study that was interrupted, ``minutes`` are the last call's, and
+    ``core_minutes`` at least what its rows say that they took."""
     spread = "client" in inspect.signature(study.rows).parameters  # else it measures time, in this process
     with connected(client) if spread else contextlib.nullcontext() as client:
         options = {"client": client} if client else {}

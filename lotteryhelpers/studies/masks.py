@@ -38,10 +38,8 @@ ACTIONS = [*itertools.product(("rewind", "reinitialise", "reshuffle", "constant"
 
 def rows(dataset, seeds, densities, action_densities, frozen_densities, grid, lengths=None, ticket=None,
          table="07_tickets", client=None):  # fmt: skip
-    """Yield a row a ticket, or an untrained mask in the other table.
-
-    ``lengths`` are of dense trainings, for untrained masks; all other masks come from trainings of the first.
-    """
+    """Yield a row a ticket, or an untrained mask in the other table. ``lengths`` are of dense trainings, for
+    untrained masks; all other masks come from trainings of the first."""
     usual = lh.recipe(dataset)
     lengths, chosen = lengths or (usual.bayesian,), (densities, action_densities, frozen_densities)
     calls = [(tickets, seed, source, criterion, *chosen, lengths[0], ticket or usual.ticket)
@@ -101,10 +99,8 @@ def untrained(dataset, seed, source, config, grid):
 
 
 def fate(dataset, run, masks):
-    """Fractions of the kept and the pruned weights that kept their sign, and that moved towards zero.
-
-    Only weights of pixels that are lit in training count: the others have no data.
-    """
+    """Fractions of the kept and the pruned weights that kept their sign, and that moved towards zero. Only
+    weights of pixels that are lit in training count: the others have no data."""
     live, found = dataset.train.images.max(axis=0) > 0, {}
     for side, (top, *rest) in {"kept": masks, "pruned": [~m for m in masks]}.items():
         chosen = top & live[:, None], *rest

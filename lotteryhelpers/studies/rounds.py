@@ -53,10 +53,8 @@ TABLES = {"06_rounds": "kind seed round"}
 
 
 def rows(dataset, seeds, kinds, clocks, lengths=None, client=None):
-    """Yield a row a ticket: iterative, with new weights, on ``clocks``; and of ``kinds``.
-
-    ``lengths`` are of tickets, of those on a clock, of posteriors, and of a dense network at their cost.
-    """
+    """Yield a row a ticket: iterative, with new weights, on ``clocks``; and of ``kinds``. ``lengths`` are of
+    tickets, of those on a clock, of posteriors, and of a dense network at their cost."""
     like_the_paper = dataclasses.replace(lh.recipe(dataset).ticket, batch_size=60, learning_rate=1.2e-3)
     lengths = lengths or vars(lh.recipe(dataset)) | {"ticket": like_the_paper}
     calls = [(control, seed, lengths, kind) for seed in seeds for kind in kinds]
@@ -94,11 +92,9 @@ def iterative(dataset, seed, lengths, clocks):
 
 
 def clock(dataset, seed, config, masks, images):
-    """How soon: the dense network and the 21.1% ticket, by these validation images.
-
-    "last" are the data set's own; "test" as many test images; "first" the first training images, the last
-    ones to train on in their place. The masks have seen those: they were found with them.
-    """
+    """How soon: the dense network and the 21.1% ticket, by these validation images. "last" are the data
+    set's own; "test" as many test images; "first" the first training images, the last ones to train on in
+    their place. The masks have seen those: they were found with them."""
     size, goal, split = len(dataset.validation.labels), None, type(dataset.test)
     seen, validation, test = ((s.images, s.labels) for s in (dataset.train, dataset.validation, dataset.test))
     if images == "test":

@@ -19,10 +19,8 @@ ENVIRONMENT = {"TF_NUM_INTRAOP_THREADS": "1", "CUDA_VISIBLE_DEVICES": "-1", "TQD
 @contextlib.contextmanager
 def connected(client=None, workers=None):
     """A ``distributed.Client``: the reader's, or one of processes with one thread each, closed at the end.
-
     ``workers`` is how many processes; None is one a core. A RuntimeError names a worker of the reader's that
-    has another text of this package, or other versions.
-    """
+    has another text of this package, or other versions."""
     if client is not None:
         if client.asynchronous:
             raise ValueError("client is asynchronous; give one made with asynchronous=False")
