@@ -96,10 +96,9 @@ def write_json(value, path, **options):
 
 def keep_if_possible(save, path, say=print):
     """Call ``save(path)``; where nothing can be written, say so: the result is there, only not kept."""
-    if not as_imported():
-        return
     try:
-        save(path)
+        if as_imported():
+            save(path)
     except OSError as error:
         if multiprocessing.parent_process() is None:  # the workers of a sweep leave the word to it
             say(f"Results are not kept: {cache_folder()} can't be written to ({error.strerror or error}); "
