@@ -52,12 +52,11 @@ def variance_masks(posterior, threshold):
         raise ValueError(f"threshold={threshold!r} must be a variance: a number of at least 0")
     variances = _variances_of_the_kept(posterior)
     limit = np.float32(min(np.asarray(threshold).item(), 3.4e38))  # as the variances are, whatever its type
-    masks = tuple(v <= limit for v in variances)  # what is pruned stays so: it is infinite
-    for layer, (mask, variance) in enumerate(zip(masks, variances, strict=True), start=1):
-        if not mask.any():
+    for layer, variance in enumerate(variances, start=1):
+        if variance.min() > limit:
             raise ValueError(f"threshold={float(threshold):g} prunes all of layer {layer}, whose smallest "
                              f"variance is {variance.min():g}; take a larger one, as variance_quantile gives")
-    return masks
+    return tuple(v <= limit for v in variances)  # what is pruned stays so: it is infinite
 
 
 def variance_quantile(posterior, density):
