@@ -44,10 +44,9 @@ NAMED = {
     "magnitude": ("posterior", "magnitude"), "map": ("map", "magnitude"),
     "one-shot, 15 epochs": ("bayesian", "magnitude"), "one-shot, 48 epochs": ("at_its_cost", "magnitude"),
     "one-shot, other order": ("ticket", "magnitude")}  # fmt: skip
-STORED = {
-    "seeds": range(200, 205), "kinds": (*KINDS, *NAMED), "clocks": ("last", "test", "first"), "lengths": {
-        "ticket": lh.TrainConfig(55, 60, evaluate_every=100), "bayesian": lh.TrainConfig(15),
-        "clock": lh.TrainConfig(22, 60, evaluate_every=100), "at_its_cost": lh.TrainConfig(48)}}  # fmt: skip
+STORED = {"seeds": range(200, 205), "kinds": (*KINDS, *NAMED), "clocks": ("last", "test", "first"),
+          "lengths": {"ticket": lh.TrainConfig(55, 60, evaluate_every=100), "bayesian": lh.TrainConfig(15),
+                      "clock": lh.TrainConfig(22, 60, evaluate_every=100), "at_its_cost": lh.TrainConfig(48)}}
 LIVE = {"seeds": range(200, 203), "kinds": tuple(KINDS), "clocks": ()}
 TABLES = {"06_rounds": "kind seed round"}
 
@@ -67,8 +66,7 @@ def train(dataset, seed, config, masks, goal=None, initial=None, order=0):
     ticket = lh.train_ticket(dataset, initial or start_of(dataset, seed), masks, config)
     curve = ticket.history.set_index("step").validation_loss
     reached = curve.index[curve <= (goal or curve.min())]
-    return ticket, {
-        "weights_left": ticket.density.overall, "early_stopping_step": int(ticket.best_step),
+    return ticket, {"weights_left": ticket.density.overall, "early_stopping_step": int(ticket.best_step),
         "test_accuracy_at_best": ticket.test_accuracy_at_best, "test_accuracy": ticket.test_accuracy,
         "validation_loss": float(curve.min()), "reaches_dense_loss": next(map(int, reached), None),
         "steps": int(curve.index[-1]), "seconds": time.time() - began}  # fmt: skip
