@@ -127,12 +127,6 @@ def top(score, count):
     return keep_counts([np.asarray(score)], [count])[0]
 
 
-def auc(score, positive):
-    """The chance that a positive one has a higher score than another."""
-    above, below = score[positive][:, None], score[~positive]
-    return (above > below).mean() + (above == below).mean() / 2
-
-
 def planted(seed):
     """A made-up BayesianRun of two layers, and masks of the fifth of weights that its data need: those have
     large means of either sign and small deviations, and all others the contrary."""
