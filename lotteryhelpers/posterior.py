@@ -78,10 +78,8 @@ class BayesianRun(InOneFile, PickledByFields):
     snapshots: dict
     history: pd.DataFrame
 
-    @property
-    def masks(self):
-        """What the masks of the training kept."""
-        return tuple(s > 0 for s in self.final.stddevs)
+    masks = property(lambda self: tuple(s > 0 for s in self.final.stddevs),
+                     doc="What the masks of the training kept.")  # fmt: skip
 
     @functools.cached_property
     def network(self):

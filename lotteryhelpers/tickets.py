@@ -36,10 +36,7 @@ class TicketRun(PickledByFields):
         """The end, a Posterior without spread; with ``initial`` and ``masks`` it is what criteria read."""
         return point(self.weights, self.biases)
 
-    @property
-    def density(self):
-        """The kept fraction, a ``Density``."""
-        return density(self.masks)
+    density = property(lambda self: density(self.masks), doc="The kept fraction, a ``Density``.")
 
     @functools.cached_property
     def network(self):

@@ -22,10 +22,7 @@ class PruningRound:
     ticket: TicketRun  # of masks * start; the first round's began at the first start of all
     bayesian: BayesianRun | None = None  # its scores chose the next masks; None if the ticket's did, and last
 
-    @property
-    def density(self):
-        """The kept fraction, a ``Density``."""
-        return density(self.masks)
+    density = property(lambda self: density(self.masks), doc="The kept fraction, a ``Density``.")
 
 
 def iterative_magnitude_pruning(dataset, initial, config, *, rounds=18, rate=0.2, criterion="magnitude",

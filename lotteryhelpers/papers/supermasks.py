@@ -61,10 +61,8 @@ class SupermaskRun:
     test_accuracy: float = np.nan  # with ``masks``, 0 to 1
     test_accuracy_sampled: float = np.nan  # the mean over ten drawn masks, which the paper reports
 
-    @property
-    def masks(self):
-        """What is kept with a probability above one half."""
-        return tuple(p > 0.5 for p in self.probabilities)
+    masks = property(lambda self: tuple(p > 0.5 for p in self.probabilities),
+                     doc="What is kept with a probability above one half.")  # fmt: skip
 
     def sample(self, seed):
         """Masks drawn from the probabilities."""
@@ -95,10 +93,9 @@ def train_supermask(dataset, initial, config, *, rescale=False):
     trainer = trainer_for(SupermaskDense, initial.sizes)
     with trainer.lock:
         layers = trainer.network.layers
-        parts = zip(layers, initial.means, initial.biases, strict=True)
-        for number, (layer, kernel, bias) in enumerate(parts):
+        for number, (kernel, bias) in enumerate(zip(initial.means, initial.biases, strict=True)):
             logit, key = np.zeros_like(kernel), np.array([config.seed, number])
-            layer.set_weights([logit, kernel, bias, rescale, key, 0])  # in the order of ``build``
+            layers[number].set_weights([logit, kernel, bias, rescale, key, 0])  # in the order of ``build``
         _, history = train(trainer, dataset, config, label="supermask")
         probabilities = tuple(tf.sigmoid(layer.logit).numpy() for layer in layers)
     run = SupermaskRun(history, initial.means, initial.biases, probabilities, bool(rescale))
