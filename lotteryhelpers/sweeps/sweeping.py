@@ -187,10 +187,8 @@ def make_row(dataset, config, run, dense, spec, criterion, path):
     history, (images, labels) = ticket.history, dataset.test.tensors
     outputs = logits(ticket.weights, ticket.biases, images)
     connected = compact(ticket.weights, ticket.biases, ticket.masks, for_training=True).sizes
-    row = dict(zip(ROW, [
-        float(history.epoch[history.step == ticket.best_step].iloc[0]), int(ticket.best_step),
+    values = [float(history.epoch[history.step == ticket.best_step].iloc[0]), int(ticket.best_step),
         ticket.test_accuracy_at_best, ticket.test_accuracy,
         float(tfp.stats.expected_calibration_error(15, logits=outputs, labels_true=labels)),
-        connected[0], sum(connected[1:-1]), seconds, [float(a) for a in history.validation_accuracy], "",
-    ], strict=True))  # fmt: skip
-    return row, path
+        connected[0], sum(connected[1:-1]), seconds, [float(a) for a in history.validation_accuracy], ""]
+    return dict(zip(ROW, values, strict=True)), path
