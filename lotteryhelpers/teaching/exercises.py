@@ -26,8 +26,7 @@ def check_doubt(doubt):
     odds = np.exp(np.eye(10)[labels] * np.linspace(0, 6, 300)[:, None] + normal(20, 300, 10))
     samples = odds / odds.sum(-1, keepdims=True)  # 20 draws for 300 images, the first of them in doubt
     wrong = samples.mean(0).argmax(1) != labels
-    cases = [(samples,), (samples[::-1],), (samples[:, 200:],)]
-    return probe(doubt, cases, lambda s: np.zeros(s.shape[1]), {
+    return probe(doubt, [(samples,), (samples[::-1],), (samples[:, 200:],)], lambda s: np.zeros(s.shape[1]), {
         "every image gets the same score": lambda a, *_: np.ptp(a) < 1e-9,
         "the score depends on the order of the draws": lambda a, b, c: not same(a, b),
         "an image's score depends on the images beside it": lambda a, b, c: not same(a[200:], c),
