@@ -48,10 +48,8 @@ class Posterior(InOneFile):
         """Squared standard deviations, one array a layer."""
         return tuple(s**2 for s in self.stddevs)
 
-    @property
-    def sizes(self):
-        """(inputs, hidden units ..., classes)."""
-        return (self.means[0].shape[0], *(m.shape[1] for m in self.means))
+    sizes = property(lambda self: (len(self.means[0]), *(m.shape[1] for m in self.means)),
+                     doc="(inputs, hidden units ..., classes).")  # fmt: skip
 
     def to_arrays(self, part=""):
         """A flat dict of arrays, for an npz file; ``part`` is before their names."""
