@@ -24,10 +24,8 @@ class Compact(PickledByFields):
     kept: tuple  # int: the numbers of the inputs, then of each layer's units, that are still there
     full: tuple  # (weights, biases) of the network that it came from
 
-    @property
-    def sizes(self):
-        """(inputs, hidden units ..., classes) that are still connected."""
-        return (*(int(m.any(axis=1).sum()) for m in self.masks), len(self.kept[-1]))
+    sizes = property(lambda self: (*(int(m.any(axis=1).sum()) for m in self.masks), len(self.kept[-1])),
+                     doc="(inputs, hidden units ..., classes) that are still connected.")  # fmt: skip
 
     @functools.cached_property
     def network(self):
