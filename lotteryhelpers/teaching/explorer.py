@@ -74,7 +74,6 @@ def explore(dataset, run, config, *, threshold=None):
         figure.value = print_figure(ax.figure, bbox_inches=None)
 
     def grow(label, rows, row):
-        """Draw a curve with its newest row."""
         rows.append(row)
         draw({label: pd.DataFrame(rows)})
 
