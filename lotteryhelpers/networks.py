@@ -76,11 +76,9 @@ def softplus(rho):
 
 class Flipout(tfp.layers.DenseFlipout):
     """TFP's ``DenseFlipout`` (Wen et al. 2018) with three choices of ours, and its mathematics.
-
     The noise comes from :mod:`lotteryhelpers.noise`, keyed by ``key`` and counted by ``calls``: every call
     draws anew, and a run repeats to the last bit. Pruned weights are zero in mean and deviation. The KL to
-    the prior N(0, prior_stddev^2) is the closed form, in nats, over the kept weights; biases are points.
-    """
+    the prior N(0, prior_stddev^2) is the closed form, in nats, over the kept weights; biases are points."""
 
     def __init__(self, units, activation=None, **kwargs):
         """Args: units and activation as for Dense."""

@@ -60,10 +60,8 @@ def line_of(name, *, marker=False):
 
 def plot_curves(histories, column="validation_accuracy", *, ax=None):
     """Draw learning curves, one a name: the mean over the seeds, and their range as a band; returns the axes.
-
     ``histories`` is a dict from name (its look is in ``LOOKS``) to a history or a list of them, a seed each;
-    ``ax=None`` draws on the current axes; an accuracy is in percent.
-    """
+    ``ax=None`` draws on the current axes; an accuracy is in percent."""
     ax, percent = ax or plt.gca(), "accuracy" in column
     for name, runs in histories.items():
         runs = [runs] if isinstance(runs, pd.DataFrame) else runs

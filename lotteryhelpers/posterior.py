@@ -15,10 +15,8 @@ from lotteryhelpers.storage import InOneFile, PickledByFields
 @dataclasses.dataclass(frozen=True, eq=False)
 class Posterior(InOneFile):
     """A mean-field Gaussian over the kernels, with point estimates for the biases.
-
     Each is a float32 array a layer: ``means`` and ``stddevs`` ``[inputs, units]``, ``biases`` ``[units]``. A
-    deviation is not negative, and zero only where a mask pruned.
-    """
+    deviation is not negative, and zero only where a mask pruned."""
 
     means: tuple
     stddevs: tuple
@@ -66,10 +64,8 @@ class Posterior(InOneFile):
 @dataclasses.dataclass(frozen=True, eq=False)
 class BayesianRun(InOneFile, PickledByFields):
     """What :func:`train_bayesian` gives: the Posterior before the first step, and at the end.
-
     ``snapshots`` is a dict from epoch (as it was asked for) to Posterior; ``history``, a row an evaluation,
-    is that of :func:`lotteryhelpers.training.train`, with the accuracies of the posterior means.
-    """
+    is that of :func:`lotteryhelpers.training.train`, with the accuracies of the posterior means."""
 
     initial: Posterior
     final: Posterior

@@ -62,11 +62,9 @@ def paired_interval(a, b, confidence=0.95):
 
 def holm(pairs, confidence=0.95):
     """Intervals of k ``pairs`` (a, b), a family found on the way, by Holm's step-down.
-
     With alpha = 1 - confidence, by p-value: rank 1, 2, ... gets the interval of 1 - alpha / (k - rank + 1)
     as long as that excludes zero; from the first that doesn't, all get Bonferroni's, 1 - alpha / k. So an
-    interval excludes zero exactly if Holm rejects; for the margin, alpha is kept only nearly.
-    """
+    interval excludes zero exactly if Holm rejects; for the margin, alpha is kept only nearly."""
     alpha = 1 - confidence
     found = [paired_interval(a, b, 1 - alpha / len(pairs)) for a, b in pairs]
     for rank, i in enumerate(np.argsort([_p_value(a, b) for a, b in pairs], kind="stable")):
@@ -92,10 +90,8 @@ def weights_axis(ax, ticks):
 
 def draw_points(ax, points, name, *, height=np.inf, **look):
     """Draw the means of ``points``, a dict from a place on the axis to values by seed, and their intervals.
-
     A band is the 95% interval. Where that is wider than ``height``, or there are fewer than 3 seeds, the
-    single seeds are dots. One point alone is a level: a line across the axis.
-    """
+    single seeds are dots. One point alone is a level: a line across the axis."""
     line, places = line_of(name, marker=True) | {"ms": 5} | look, sorted(points)
     color, (low, high) = line["color"], np.full((2, len(places)), np.nan)
     for i, place in enumerate(places):

@@ -98,11 +98,9 @@ def compact(weights, biases, masks, *, for_training=False):
 
 def keep_units(scores, sizes):
     """Keep whole inputs and units, those of the highest sums of scores: the masks of a smaller dense network.
-
     ``sizes`` says how many inputs, and units of each hidden layer, such as (400, 150, 50). By ``scores``,
     ``[inputs, units]`` a layer, an input is judged by its outgoing weights, then each layer's units by their
-    weights from what is kept so far (magnitudes: Li et al. 2017, section 3.1). Ties by position.
-    """
+    weights from what is kept so far (magnitudes: Li et al. 2017, section 3.1). Ties by position."""
     scores = check_scores(scores)
     there = [len(s) for s in scores]
     if len(sizes) != len(there) or not all(1 <= n <= most for n, most in zip(sizes, there, strict=True)):

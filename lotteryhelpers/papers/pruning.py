@@ -125,11 +125,9 @@ def restart(initial, masks, action="rewind", *, keep_sign=True, seed=0, initiali
 
 def frozen_values(run, masks, action):
     """What ``train_ticket(frozen=)`` holds pruned weights at: mask-0 actions (Zhou et al. 2019, section 4).
-
     ``"zero"``; ``"freeze"``: their initial values; ``"freeze_increased"``: the initial values of those whose
     size grew in training, zero for the others. Arrays ``[inputs, units]``, zero where the masks keep. ``run``
-    is the ``BayesianRun`` or ``TicketRun`` that the masks were made from, trained without a mask.
-    """
+    is the ``BayesianRun`` or ``TicketRun`` that the masks were made from, trained without a mask."""
     check_one_of("action", action, ("zero", "freeze", "freeze_increased"))
     if not all(m.all() for m in run.masks):
         raise ValueError("run was trained under masks; what they pruned has no initial values any more")

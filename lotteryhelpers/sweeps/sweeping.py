@@ -34,10 +34,8 @@ ROW = ["best_epoch", "early_stopping_step", "test_accuracy_at_best", "test_accur
 @dataclasses.dataclass(frozen=True)
 class Spec:
     """One run of a :func:`sweep`: of a name in ``CRITERIA``, or ``"dense"`` for the whole network.
-
     The seed redraws the start, the Bayesian noise and the batch order; density and scope are ``masks_for``'s,
-    prior_stddev, kl_weight and initializer ``train_bayesian``'s.
-    """
+    prior_stddev, kl_weight and initializer ``train_bayesian``'s."""
 
     seed: int
     criterion: str
