@@ -13,11 +13,9 @@ INITIALIZERS = ("normal", "glorot")
 
 def draw_initial(sizes, seed, initializer="normal"):
     """A start for ``sizes`` (inputs, hidden units ..., classes): every layer from its own seeded generator.
-
     The initializer ``"normal"`` is TFP's own: means and biases N(0, 0.1^2), deviations softplus(rho) with
     rho ~ N(-3, 0.1^2). ``"glorot"``: means normal with variance 2 / (inputs + units) (Glorot & Bengio 2010,
-    eq. 12), biases zero, the deviations as before.
-    """
+    eq. 12), biases zero, the deviations as before."""
     check_one_of("initializer", initializer, INITIALIZERS)
     means, stddevs, biases = [], [], []
     for layer, (inputs, units) in enumerate(zip(sizes, sizes[1:], strict=False)):
@@ -29,9 +27,8 @@ def draw_initial(sizes, seed, initializer="normal"):
     return Posterior(means, stddevs, biases)
 
 
-def train_bayesian(
-    dataset, config, *, initial=None, prior_stddev=1.0, kl_weight=1.0, initializer="normal",
-    hidden=(300, 100), masks=None, estimator="flipout", snapshots=()):  # fmt: skip
+def train_bayesian(dataset, config, *, initial=None, prior_stddev=1.0, kl_weight=1.0, initializer="normal",
+                   hidden=(300, 100), masks=None, estimator="flipout", snapshots=()):  # fmt: skip
     """Fit a Gaussian to every weight by maximising the ELBO; the result is a :class:`BayesianRun`.
 
     The loss is NLL + kl_weight * KL / N, N the number of training images: 1 is the ELBO (Blundell et al.
@@ -92,10 +89,8 @@ def check_fits(initial, dataset):
 
 def load_or_train_bayesian(dataset, config, **options):
     """``train_bayesian(dataset, config, **options)``, or what it gave when it was last asked the same.
-
     A result is kept in :func:`cache_folder` under a hash of the dataset's contents, what was asked, this
-    package and the versions. A damaged file, or a folder that can't be written to, is reported, no more.
-    """
+    package and the versions. A damaged file, or a folder that can't be written to, is reported, no more."""
     for name in {"hidden", "snapshots"} & set(options):
         options[name] = as_tuple(name, options[name])
     key = key_of(config=config, options=options, data=dataset.fingerprint)

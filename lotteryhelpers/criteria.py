@@ -23,6 +23,8 @@ class _Criteria(dict):
 #: Scores are a tuple of float arrays ``[inputs, units]``; what the run's masks pruned has the score -inf. A
 #: reader's own criterion, ``CRITERIA["mine"] = function``, works everywhere that a name does.
 CRITERIA = _Criteria()
+#: How :func:`masks_for` shares the weights out among the layers.
+SCOPES = ("layer", "uniform", "global", "variance")
 
 
 def criterion(function):
@@ -76,17 +78,9 @@ formula("random", "Control: chance, uniform numbers from ``rng``.",
         lambda run, *, rng, **_: each(lambda m: rng.random(m.shape), run.final.means))
 formula("inverted", "Control: sigma^2 of the final posterior, the variance's order turned round.",
         lambda run, **_: each(np.square, stddevs(run.final)))
-
-
-@criterion
-def _dense_magnitude(run, *, dense, **_):
-    """|w| of the dense network trained from the same start (Frankle & Carbin 2019, section 2, one-shot).
-    Nothing moves the weights of dead pixels there, so they keep the size of their start."""
-    return each(abs, dense.weights)
-
-
-#: How :func:`masks_for` shares the weights out among the layers.
-SCOPES = ("layer", "uniform", "global", "variance")
+formula("dense_magnitude", "|w| of the dense network trained from the same start (Frankle & Carbin 2019, "
+        "section 2, one-shot), where the weights of dead pixels keep the size of their start.",
+        lambda run, *, dense, **_: each(abs, dense.weights))
 
 
 def masks_for(run, criterion, density, *, scope="layer", **extras):

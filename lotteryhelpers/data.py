@@ -100,22 +100,18 @@ def load_dataset(name="auto", *, num_train=None, num_validation=None, seed=0):
         except ConnectionError as error:
             name = "digits"
             print(f"load_dataset('auto'): scikit-learn's digits, because {error}")
-    x_train, y_train, x_test, y_test = arrays or (_digits() if name == "digits" else published(name)[0])
+    if name == "digits":  # shuffled once: their file runs writer by writer
+        digits = sklearn.datasets.load_digits()
+        shuffled = np.random.default_rng(0).permutation(len(digits.target))
+        images, labels = digits.images[shuffled], digits.target[shuffled]
+        arrays = images[:-360], labels[:-360], images[-360:], labels[-360:]
+    x_train, y_train, x_test, y_test = arrays or published(name)[0]
     held_out, brightest = (180, 16) if name == "digits" else (5_000, 255)
     made = {}
     for split, images, labels, count in (
-        ("train", x_train[:-held_out], y_train[:-held_out], num_train),
-        ("validation", x_train[-held_out:], y_train[-held_out:], num_validation),
-        ("test", x_test, y_test, None)):  # fmt: skip
+        ("train", x_train[:-held_out], y_train[:-held_out], num_train), ("test", x_test, y_test, None),
+        ("validation", x_train[-held_out:], y_train[-held_out:], num_validation)):  # fmt: skip
         images = images.reshape(len(images), -1).astype(np.float32) / np.float32(brightest)
         whole = Split(images, labels)
         made[split] = whole if count is None else whole.draw(count, seed, f"num_{split}")
     return Dataset(name, x_train.shape[1:], 10, **made)
-
-
-def _digits():
-    """scikit-learn's digits, shuffled once: their file runs writer by writer."""
-    digits = sklearn.datasets.load_digits()
-    shuffled = np.random.default_rng(0).permutation(len(digits.target))
-    images, labels = digits.images[shuffled], digits.target[shuffled]
-    return images[:-360], labels[:-360], images[-360:], labels[-360:]

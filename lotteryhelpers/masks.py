@@ -44,20 +44,17 @@ def check_masks(masks, weights, *, for_training=False):
 
 def variance_masks(posterior, threshold):
     """Keep each weight whose posterior variance is at most ``threshold``, one for the whole network.
-
     The posterior is as a rule ``run.final``; the threshold is a variance, not a standard deviation. A
-    ValueError says that it isn't a number of at least 0, or empties a layer.
-    """
+    ValueError says that it isn't a number of at least 0, or empties a layer."""
     if not isinstance(threshold, int | float | np.number) or not threshold >= 0:
         raise ValueError(f"threshold={threshold!r} must be a variance: a number of at least 0")
     variances = _variances_of_the_kept(posterior)
     limit = np.float32(min(np.asarray(threshold).item(), 3.4e38))  # as the variances are, whatever its type
-    masks = tuple(v <= limit for v in variances)  # what is pruned stays so: it is infinite
-    for layer, (mask, variance) in enumerate(zip(masks, variances, strict=True), start=1):
-        if not mask.any():
+    for layer, variance in enumerate(variances, start=1):
+        if variance.min() > limit:
             raise ValueError(f"threshold={float(threshold):g} prunes all of layer {layer}, whose smallest "
                              f"variance is {variance.min():g}; take a larger one, as variance_quantile gives")
-    return masks
+    return tuple(v <= limit for v in variances)  # what is pruned stays so: it is infinite
 
 
 def variance_quantile(posterior, density):
@@ -77,9 +74,7 @@ def _variances_of_the_kept(posterior):
 
 def keep_counts(scores, counts):
     """Keep exactly ``counts[i]`` weights of layer i, those of the highest score; ties by position.
-
-    With ``counts = [m.sum() for m in masks]`` this fills another mask's budget by another score.
-    """
+    With ``counts = [m.sum() for m in masks]`` this fills another mask's budget by another score."""
     scores = check_scores(scores)
     if np.shape(counts) != (len(scores),):
         raise ValueError(f"counts={counts!r} must have a number for each of {len(scores)} layers")

@@ -1,7 +1,6 @@
 """The two networks, as ordinary ``tf_keras`` models: Bayesian with Flipout layers, and masked.
 
-Both are fully connected with ReLU between the layers. A pruned weight is zero, and each optimizer step
-ends by making it zero again, so neither momentum nor anything else moves the network through it.
+Both are fully connected with ReLU between the layers. Each optimizer step ends by making pruned weights zero.
 """
 
 import os
@@ -21,12 +20,10 @@ getattr(os, "register_at_fork", dict)(after_in_child=lambda: _forked.append(True
 
 
 class MaskedDense(tf_keras.layers.Dense):
-    """``tf_keras``'s Dense layer whose kernel is zero where its mask is 0 (all ones at first).
-
-    The mask is the kernel's constraint: XLA applies it in the pass over the memory that a step takes anyway.
-    A product with the mask in the forward pass is one more array to write, an epoch a tenth longer: so only a
-    reader's network has it (``guarded``), and no gradient there, whatever an optimizer would make of one.
-    """
+    """``tf_keras``'s Dense layer whose kernel is zero where its mask is 0 (all ones at first). The mask is
+    the kernel's constraint: XLA applies it in the pass over the memory that a step takes anyway. A product
+    with the mask in the forward pass is one more array to write, an epoch a tenth longer: so only a reader's
+    network has it (``guarded``), and no gradient there, whatever an optimizer would make of one."""
 
     guarded, frozen = True, 0.0
 
@@ -79,11 +76,9 @@ def softplus(rho):
 
 class Flipout(tfp.layers.DenseFlipout):
     """TFP's ``DenseFlipout`` (Wen et al. 2018) with three choices of ours, and its mathematics.
-
     The noise comes from :mod:`lotteryhelpers.noise`, keyed by ``key`` and counted by ``calls``: every call
     draws anew, and a run repeats to the last bit. Pruned weights are zero in mean and deviation. The KL to
-    the prior N(0, prior_stddev^2) is the closed form, in nats, over the kept weights; biases are points.
-    """
+    the prior N(0, prior_stddev^2) is the closed form, in nats, over the kept weights; biases are points."""
 
     def __init__(self, units, activation=None, **kwargs):
         """Args: units and activation as for Dense."""

@@ -10,30 +10,23 @@ import math
 import tensorflow as tf
 
 
-def _word(value):
-    return tf.constant(value, tf.uint32)
-
-
 def _multiply(a, constant):
     """High and low 32 bits of the 64-bit product."""
-    product = tf.cast(a, tf.uint64) * tf.constant(constant, tf.uint64)
-    high = tf.bitwise.right_shift(product, tf.constant(32, tf.uint64))
-    return tf.cast(high, tf.uint32), tf.cast(product, tf.uint32)
+    product = tf.cast(a, tf.uint64) * constant
+    return tf.cast(tf.bitwise.right_shift(product, 32), tf.uint32), tf.cast(product, tf.uint32)
 
 
 @tf.function(autograph=False, reduce_retracing=True)  # traced once for all layers: a second less to wait
 def philox(counter, key):
-    """Philox4x32-7: four random words for each four-word counter (Salmon et al. 2011, section 3.3).
-
-    The counter and the result are four uint32 tensors of one shape, the key two scalar ones. Seven rounds are
-    the fewest that pass all of BigCrush (there, table 2); with ten, their default, an epoch took 1/12 longer.
-    """
+    """Philox4x32-7: four random words for each four-word counter (Salmon et al. 2011, section 3.3). Counter
+    and result are four uint32 tensors of one shape, the key two scalar ones. Seven rounds are the fewest that
+    pass all of BigCrush (there, table 2); with ten, their default, an epoch took 1/12 longer."""
     (c0, c1, c2, c3), (k0, k1) = counter, key
     for _ in range(7):
         high0, low0 = _multiply(c0, 0xD2511F53)
         high1, low1 = _multiply(c2, 0xCD9E8D57)
         c0, c1, c2, c3 = high1 ^ c1 ^ k0, low1, high0 ^ c3 ^ k1, low0
-        k0, k1 = k0 + _word(0x9E3779B9), k1 + _word(0xBB67AE85)
+        k0, k1 = k0 + 0x9E3779B9, k1 + 0xBB67AE85
     return c0, c1, c2, c3
 
 
@@ -44,14 +37,14 @@ def random_words(shape, key, step, stream):
     quarter = (rows + 3) // 4
     index = tf.reshape(tf.cast(tf.range(quarter * columns), tf.uint32), [quarter, columns])
     same = tf.zeros_like(index)
-    counter = index, same + tf.cast(step, tf.uint32), same + _word(stream), same
+    counter = index, same + tf.cast(step, tf.uint32), same + stream, same
     return tf.concat(philox(counter, tf.unstack(tf.cast(key, tf.uint32))), axis=0)[:rows]
 
 
 def standard_normal(shape, key, step, stream):
     """Standard normal float32 ``[rows, columns]``, by the inverse distribution function: the upper 23 bits
     make a uniform number in the open interval (-1, 1), symmetric about 0."""
-    upper = tf.bitwise.right_shift(random_words(shape, key, step, stream), _word(9))
+    upper = tf.bitwise.right_shift(random_words(shape, key, step, stream), 9)
     uniform = (tf.cast(tf.cast(upper, tf.int32), tf.float32) + 0.5) * 2.0**-22 - 1.0
     return math.sqrt(2.0) * tf.math.erfinv(uniform)
 
@@ -61,11 +54,11 @@ def random_signs(shape, key, step, stream):
     rows, columns = shape
     words = random_words([(rows + 31) // 32, columns], key, step, stream)
     bits = tf.bitwise.left_shift(words[:, None, :], tf.cast(tf.range(32), tf.uint32)[None, :, None])
-    one_with_sign = tf.bitwise.bitwise_or(bits & _word(0x80000000), _word(0x3F800000))
+    one_with_sign = (bits & 0x80000000) | 0x3F800000
     return tf.reshape(tf.bitcast(one_with_sign, tf.float32), [-1, columns])[:rows]
 
 
 def uniform(shape, key, step, stream):
     """Uniform float32 ``[rows, columns]``, at least 0 and below 1."""
-    upper = tf.bitwise.right_shift(random_words(shape, key, step, stream), _word(8))
+    upper = tf.bitwise.right_shift(random_words(shape, key, step, stream), 8)
     return tf.cast(tf.cast(upper, tf.int32), tf.float32) * 2.0**-24

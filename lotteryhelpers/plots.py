@@ -37,8 +37,7 @@ LAYER_COLORS = sns.color_palette("viridis", 4)[:3]
 
 def use_style():
     """Set the look of all figures that follow; each notebook calls it once."""
-    sns.set_theme(context="notebook", style="whitegrid", palette="colorblind")
-    plt.rcParams.update({
+    sns.set_theme(context="notebook", style="whitegrid", palette="colorblind", rc={
         "figure.dpi": 110, "figure.constrained_layout.use": True, "axes.titlesize": "medium",
         "axes.spines.top": False, "axes.spines.right": False, "image.interpolation": "nearest",
         "legend.handlelength": 3.2})  # a whole period of every dashed line
@@ -61,19 +60,15 @@ def line_of(name, *, marker=False):
 
 def plot_curves(histories, column="validation_accuracy", *, ax=None):
     """Draw learning curves, one a name: the mean over the seeds, and their range as a band; returns the axes.
-
     ``histories`` is a dict from name (its look is in ``LOOKS``) to a history or a list of them, a seed each;
-    ``ax=None`` draws on the current axes; an accuracy is in percent.
-    """
+    ``ax=None`` draws on the current axes; an accuracy is in percent."""
     ax, percent = ax or plt.gca(), "accuracy" in column
     for name, runs in histories.items():
         runs = [runs] if isinstance(runs, pd.DataFrame) else runs
-        values = np.stack([run[column] for run in runs]) * (100 if percent else 1)
-        line = line_of(name)
-        ax.plot(runs[0]["epoch"], values.mean(0), **line)
+        values, epochs = np.stack([run[column] for run in runs]) * (100 if percent else 1), runs[0]["epoch"]
+        (line,) = ax.plot(epochs, values.mean(0), **line_of(name))
         if len(runs) > 1:
-            band = {"color": line["color"], "alpha": 0.15, "lw": 0}
-            ax.fill_between(runs[0]["epoch"], values.min(0), values.max(0), **band)
+            ax.fill_between(epochs, values.min(0), values.max(0), color=line.get_color(), alpha=0.15, lw=0)
     ax.set(xlabel="epoch", ylabel=column.replace("_", " ") + (" (%)" if percent else ""))
     return ax
 

@@ -9,16 +9,14 @@ import pandas as pd
 import tensorflow as tf
 
 from lotteryhelpers.networks import EPSILON, Flipout, build_network
-from lotteryhelpers.storage import PickledByFields, read_npz, write_atomically
+from lotteryhelpers.storage import InOneFile, PickledByFields
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class Posterior:
+class Posterior(InOneFile):
     """A mean-field Gaussian over the kernels, with point estimates for the biases.
-
     Each is a float32 array a layer: ``means`` and ``stddevs`` ``[inputs, units]``, ``biases`` ``[units]``. A
-    deviation is not negative, and zero only where a mask pruned.
-    """
+    deviation is not negative, and zero only where a mask pruned."""
 
     means: tuple
     stddevs: tuple
@@ -48,10 +46,8 @@ class Posterior:
         """Squared standard deviations, one array a layer."""
         return tuple(s**2 for s in self.stddevs)
 
-    @property
-    def sizes(self):
-        """(inputs, hidden units ..., classes)."""
-        return (self.means[0].shape[0], *(m.shape[1] for m in self.means))
+    sizes = property(lambda self: (len(self.means[0]), *(m.shape[1] for m in self.means)),
+                     doc="(inputs, hidden units ..., classes).")  # fmt: skip
 
     def to_arrays(self, part=""):
         """A flat dict of arrays, for an npz file; ``part`` is before their names."""
@@ -64,33 +60,20 @@ class Posterior:
         layers = range(sum(name.startswith(f"{part}means_") for name in arrays))
         return cls(*(tuple(arrays[f"{part}{f.name}_{i}"] for i in layers) for f in dataclasses.fields(cls)))
 
-    def save(self, path):
-        """Write an npz file, whole or not at all."""
-        write_atomically(path, self.to_arrays())
-
-    @classmethod
-    def load(cls, path):
-        """Read what :meth:`save` wrote; a ValueError says what is wrong with another file."""
-        return read_npz(path, cls.from_arrays)
-
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class BayesianRun(PickledByFields):
+class BayesianRun(InOneFile, PickledByFields):
     """What :func:`train_bayesian` gives: the Posterior before the first step, and at the end.
-
     ``snapshots`` is a dict from epoch (as it was asked for) to Posterior; ``history``, a row an evaluation,
-    is that of :func:`lotteryhelpers.training.train`, with the accuracies of the posterior means.
-    """
+    is that of :func:`lotteryhelpers.training.train`, with the accuracies of the posterior means."""
 
     initial: Posterior
     final: Posterior
     snapshots: dict
     history: pd.DataFrame
 
-    @property
-    def masks(self):
-        """What the masks of the training kept."""
-        return tuple(s > 0 for s in self.final.stddevs)
+    masks = property(lambda self: tuple(s > 0 for s in self.final.stddevs),
+                     doc="What the masks of the training kept.")  # fmt: skip
 
     @functools.cached_property
     def network(self):
@@ -100,27 +83,22 @@ class BayesianRun(PickledByFields):
             put_posterior(network, self.final, self.masks)
         return network
 
-    def save(self, path):
-        """Write one npz file, whole or not at all."""
+    def to_arrays(self):
+        """A flat dict of arrays, for an npz file."""
         arrays = self.initial.to_arrays("initial/") | self.final.to_arrays("final/")
         for i, posterior in enumerate(self.snapshots.values()):
             arrays |= posterior.to_arrays(f"at{i}/")
         arrays["epochs"] = np.array(list(self.snapshots), np.float64)
-        text = json.dumps(self.history.to_dict("list"))  # JSON keeps every digit of a float
-        write_atomically(path, arrays | {"history": np.array(text)})
+        return arrays | {"history": np.array(json.dumps(self.history.to_dict("list")))}  # with every digit
 
     @classmethod
-    def load(cls, path):
-        """Read what :meth:`save` wrote; a ValueError says what is wrong with another file."""
-
-        def build(arrays):
-            part = functools.partial(Posterior.from_arrays, arrays)
-            epochs = [int(e) if e == int(e) else float(e) for e in arrays["epochs"]]
-            snapshots = {epoch: part(f"at{i}/") for i, epoch in enumerate(epochs)}
-            history = pd.DataFrame(json.loads(str(arrays["history"])))
-            return cls(part("initial/"), part("final/"), snapshots, history)
-
-        return read_npz(path, build)
+    def from_arrays(cls, arrays):
+        """The inverse of :meth:`to_arrays`."""
+        part = functools.partial(Posterior.from_arrays, arrays)
+        epochs = [int(e) if e == int(e) else float(e) for e in arrays["epochs"]]
+        snapshots = {epoch: part(f"at{i}/") for i, epoch in enumerate(epochs)}
+        history = pd.DataFrame(json.loads(str(arrays["history"])))
+        return cls(part("initial/"), part("final/"), snapshots, history)
 
 
 def put_posterior(network, posterior, masks, *, prior_stddev=1.0, seed=0):

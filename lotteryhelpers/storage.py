@@ -41,12 +41,6 @@ def replacing(path):
         os.replace(part, path)
 
 
-def write_atomically(path, arrays):
-    """Write a dict of arrays as npz at ``path``; an interruption leaves what was there before."""
-    with replacing(path) as part, open(part, "wb") as file:
-        np.savez(file, **arrays)
-
-
 def read_npz(path, build):
     """Read an npz without pickle and return ``build(arrays)``; a ValueError names a file that isn't one."""
     with open(path, "rb") as raw:
@@ -102,10 +96,9 @@ def write_json(value, path, **options):
 
 def keep_if_possible(save, path, say=print):
     """Call ``save(path)``; where nothing can be written, say so: the result is there, only not kept."""
-    if not as_imported():
-        return
     try:
-        save(path)
+        if as_imported():
+            save(path)
     except OSError as error:
         if multiprocessing.parent_process() is None:  # the workers of a sweep leave the word to it
             say(f"Results are not kept: {cache_folder()} can't be written to ({error.strerror or error}); "
@@ -132,6 +125,20 @@ def _in_json(value):
 def _maker():
     """What else decides a result: the text of this package, which readers may edit, and the versions."""
     return [_IMPORTED, *map(importlib.metadata.version, ("tensorflow", "tensorflow-probability", "numpy"))]
+
+
+class InOneFile:
+    """What gives ``to_arrays()``, a flat dict, and is made of that again by ``from_arrays``."""
+
+    def save(self, path):
+        """Write an npz file, whole or not at all: an interruption leaves what was there before."""
+        with replacing(path) as part, open(part, "wb") as file:
+            np.savez(file, **self.to_arrays())
+
+    @classmethod
+    def load(cls, path):
+        """Read what :meth:`save` wrote; a ValueError says what is wrong with another file."""
+        return read_npz(path, cls.from_arrays)
 
 
 class PickledByFields:

@@ -31,15 +31,9 @@ class TicketRun(PickledByFields):
     best_step: int  # the evaluated step of least validation loss
     test_accuracy_at_best: float  # at that step, so chosen without the test set
 
-    @property
-    def final(self):
-        """The end, a Posterior without spread; with ``initial`` and ``masks`` it is what criteria read."""
-        return point(self.weights, self.biases)
-
-    @property
-    def density(self):
-        """The kept fraction, a ``Density``."""
-        return density(self.masks)
+    final = property(lambda self: point(self.weights, self.biases), doc="The end, a Posterior without "
+                     "spread; with ``initial`` and ``masks`` it is what criteria read.")  # fmt: skip
+    density = property(lambda self: density(self.masks), doc="The kept fraction, a ``Density``.")
 
     @functools.cached_property
     def network(self):

@@ -159,15 +159,13 @@ def trainer_for(layer_class, sizes):
 
 def train(trainer, dataset, config, *, kl_weight=0.0, on_evaluation=None, snapshots=(), start=None,
           take=None, label="training"):  # fmt: skip
-    """Train a network whose start was put into ``trainer.network``; the caller holds ``trainer.lock``.
-
-    Gives a dict from each epoch of ``snapshots`` to what ``take()`` gives then (``start`` for 0), and the
-    history, a row an evaluation: step, epoch, loss, accuracy (both over the steps since the row before),
+    """Train a network whose start was put into ``trainer.network``; the caller holds ``trainer.lock``. Gives
+    a dict from each epoch of ``snapshots`` to what ``take()`` gives then (``start`` for 0), and the history,
+    a row an evaluation: step, epoch, loss, accuracy (both over the steps since the row before),
     validation_loss, validation_accuracy; and for a Bayesian network nll and kl, in nats an image, with
     loss = nll + kl_weight * kl, the KL as it is at that step, divided by the number of training images.
     ``on_evaluation(row)`` is called with each new row, a dict. A ValueError says that the batch is larger
-    than the training set, a FloatingPointError at which step the loss was no longer finite.
-    """
+    than the training set, a FloatingPointError at which step the loss was no longer finite."""
     images, labels = (padded(tensor, SMALL[0]) for tensor in dataset.train.tensors)
     validation = dataset.validation.tensors
     num_images = len(dataset.train.labels)

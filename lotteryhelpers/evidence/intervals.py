@@ -42,32 +42,29 @@ class Interval:
         return "not decided"
 
 
-def _differences(a, b):
+def _mean_of_differences(a, b):
     a, b = np.asarray(a, np.float64), np.asarray(b, np.float64)  # by place, not by a Series' index
     if a.ndim != 1 or a.shape != b.shape or len(a) < 2:
         raise ValueError(f"a and b have shapes {a.shape} and {b.shape}; an interval needs 2 pairs or more")
     if not np.isfinite(a - b).all():
         raise ValueError("a and b hold values that are not finite")
-    return a - b
+    return (a - b).mean(), scipy.stats.sem(a - b), len(a) - 1
 
 
 def paired_interval(a, b, confidence=0.95):
     """Interval of the mean of a - b over pairs (one pair a seed), by Student's t."""
-    difference = _differences(a, b)
+    mean, error, freedom = _mean_of_differences(a, b)
     if not 0 < confidence < 1:
         raise ValueError(f"confidence={confidence!r} must be between 0 and 1, such as 0.95")
-    half = scipy.stats.sem(difference) * scipy.stats.t.ppf((1 + confidence) / 2, len(difference) - 1)
-    mean = difference.mean()
+    half = error * scipy.stats.t.ppf((1 + confidence) / 2, freedom)
     return Interval(float(mean), float(mean - half), float(mean + half))
 
 
 def holm(pairs, confidence=0.95):
     """Intervals of k ``pairs`` (a, b), a family found on the way, by Holm's step-down.
-
     With alpha = 1 - confidence, by p-value: rank 1, 2, ... gets the interval of 1 - alpha / (k - rank + 1)
     as long as that excludes zero; from the first that doesn't, all get Bonferroni's, 1 - alpha / k. So an
-    interval excludes zero exactly if Holm rejects; for the margin, alpha is kept only nearly.
-    """
+    interval excludes zero exactly if Holm rejects; for the margin, alpha is kept only nearly."""
     alpha = 1 - confidence
     found = [paired_interval(a, b, 1 - alpha / len(pairs)) for a, b in pairs]
     for rank, i in enumerate(np.argsort([_p_value(a, b) for a, b in pairs], kind="stable")):
@@ -79,10 +76,9 @@ def holm(pairs, confidence=0.95):
 
 
 def _p_value(a, b):
-    difference = _differences(a, b)
-    size, error = abs(difference.mean()), scipy.stats.sem(difference)
-    ratio = size / error if error else np.inf if size else 0  # without any spread: p is 0, of no size 1
-    return 2 * scipy.stats.t.sf(ratio, len(difference) - 1)
+    mean, error, freedom = _mean_of_differences(a, b)
+    ratio = abs(mean) / error if error else np.inf if mean else 0  # without any spread: p is 0, of no size 1
+    return 2 * scipy.stats.t.sf(ratio, freedom)
 
 
 def weights_axis(ax, ticks):
@@ -94,10 +90,8 @@ def weights_axis(ax, ticks):
 
 def draw_points(ax, points, name, *, height=np.inf, **look):
     """Draw the means of ``points``, a dict from a place on the axis to values by seed, and their intervals.
-
     A band is the 95% interval. Where that is wider than ``height``, or there are fewer than 3 seeds, the
-    single seeds are dots. One point alone is a level: a line across the axis.
-    """
+    single seeds are dots. One point alone is a level: a line across the axis."""
     line, places = line_of(name, marker=True) | {"ms": 5} | look, sorted(points)
     color, (low, high) = line["color"], np.full((2, len(places)), np.nan)
     for i, place in enumerate(places):

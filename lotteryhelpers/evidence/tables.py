@@ -123,11 +123,9 @@ class Table:
 
     def pair(self, column, a, b, *, lengths=None, seeds=None, other=None):
         """Two Series of a column, of the rows that the dicts ``a`` and ``b`` name, on the same seeds.
-
         ``lengths``, such as "after 22 against 55 epochs", names a difference in ``steps``; without it they
         must be equal ("steps" and "seconds" are lengths themselves). ``seeds`` are those to compare; without
-        them both must have the same. ``other`` is the Table in which b is, if not in this one.
-        """
+        them both must have the same. ``other`` is the Table in which b is, if not in this one."""
         if column not in ("steps", "seconds"):
             self.lengths_of(a, b, lengths, seeds=seeds, other=other)
         found = [self.values(column, **a), (self if other is None else other).values(column, **b)]

@@ -24,10 +24,8 @@ class Compact(PickledByFields):
     kept: tuple  # int: the numbers of the inputs, then of each layer's units, that are still there
     full: tuple  # (weights, biases) of the network that it came from
 
-    @property
-    def sizes(self):
-        """(inputs, hidden units ..., classes) that are still connected."""
-        return (*(int(m.any(axis=1).sum()) for m in self.masks), len(self.kept[-1]))
+    sizes = property(lambda self: (*(int(m.any(axis=1).sum()) for m in self.masks), len(self.kept[-1])),
+                     doc="(inputs, hidden units ..., classes) that are still connected.")  # fmt: skip
 
     @functools.cached_property
     def network(self):
@@ -85,8 +83,7 @@ def compact(weights, biases, masks, *, for_training=False):
     if not for_training:
         for layer in range(len(weights) - 1):
             constant = ~masks[layer].any(axis=0)
-            outputs = np.where(constant, np.maximum(biases[layer], 0), 0)
-            biases[layer + 1] += outputs @ weights[layer + 1]
+            biases[layer + 1] += np.where(constant, np.maximum(biases[layer], 0), 0) @ weights[layer + 1]
             masks[layer + 1][constant] = False
     connected, kept = True, [np.arange(masks[-1].shape[1])]
     for mask in reversed(masks):
@@ -101,11 +98,9 @@ def compact(weights, biases, masks, *, for_training=False):
 
 def keep_units(scores, sizes):
     """Keep whole inputs and units, those of the highest sums of scores: the masks of a smaller dense network.
-
     ``sizes`` says how many inputs, and units of each hidden layer, such as (400, 150, 50). By ``scores``,
     ``[inputs, units]`` a layer, an input is judged by its outgoing weights, then each layer's units by their
-    weights from what is kept so far (magnitudes: Li et al. 2017, section 3.1). Ties by position.
-    """
+    weights from what is kept so far (magnitudes: Li et al. 2017, section 3.1). Ties by position."""
     scores = check_scores(scores)
     there = [len(s) for s in scores]
     if len(sizes) != len(there) or not all(1 <= n <= most for n, most in zip(sizes, there, strict=True)):

@@ -22,15 +22,11 @@ class PruningRound:
     ticket: TicketRun  # of masks * start; the first round's began at the first start of all
     bayesian: BayesianRun | None = None  # its scores chose the next masks; None if the ticket's did, and last
 
-    @property
-    def density(self):
-        """The kept fraction, a ``Density``."""
-        return density(self.masks)
+    density = property(lambda self: density(self.masks), doc="The kept fraction, a ``Density``.")
 
 
-def iterative_magnitude_pruning(
-    dataset, initial, config, *, rounds=18, rate=0.2, criterion="magnitude", bayesian=None, rewind_step=0,
-    masks=None, compact=False):  # fmt: skip
+def iterative_magnitude_pruning(dataset, initial, config, *, rounds=18, rate=0.2, criterion="magnitude",
+                                bayesian=None, rewind_step=0, masks=None, compact=False):  # fmt: skip
     """Train, :func:`prune`, rewind, repeat (Frankle & Carbin 2019, section 2 and appendix B, strategy 1).
 
     ``rounds=1`` and ``rate=1 - density`` is one-shot pruning. Gives a list of ``rounds + 1``
@@ -129,11 +125,9 @@ def restart(initial, masks, action="rewind", *, keep_sign=True, seed=0, initiali
 
 def frozen_values(run, masks, action):
     """What ``train_ticket(frozen=)`` holds pruned weights at: mask-0 actions (Zhou et al. 2019, section 4).
-
     ``"zero"``; ``"freeze"``: their initial values; ``"freeze_increased"``: the initial values of those whose
     size grew in training, zero for the others. Arrays ``[inputs, units]``, zero where the masks keep. ``run``
-    is the ``BayesianRun`` or ``TicketRun`` that the masks were made from, trained without a mask.
-    """
+    is the ``BayesianRun`` or ``TicketRun`` that the masks were made from, trained without a mask."""
     check_one_of("action", action, ("zero", "freeze", "freeze_increased"))
     if not all(m.all() for m in run.masks):
         raise ValueError("run was trained under masks; what they pruned has no initial values any more")

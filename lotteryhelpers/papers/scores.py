@@ -46,6 +46,8 @@ def dead_last(scores, dataset):
 
 formula("random_live", "Control: chance, but the weights of pixels that no training image lights come last.",
         lambda run, *, dataset, rng, **_: dead_last(CRITERIA["random"](run, rng=rng), dataset))
+formula("shuffled_rows", "Control: the variance's order shuffled in each row: as many an input, by chance.",
+        lambda run, *, rng, **_: each(lambda s: rng.permuted(-s, axis=1), stddevs(run.final)))
 
 
 @criterion
@@ -56,10 +58,6 @@ def _shuffled(run, *, rng, **_):
     for score, mask in zip(scores, run.masks, strict=True):
         score[mask] = rng.permutation(score[mask])  # what an earlier mask pruned has no part
     return scores
-
-
-formula("shuffled_rows", "Control: the variance's order shuffled in each row: as many an input, by chance.",
-        lambda run, *, rng, **_: each(lambda s: rng.permuted(-s, axis=1), stddevs(run.final)))
 
 
 @criterion

@@ -14,12 +14,10 @@ from lotteryhelpers.training import train, trainer_for
 
 
 class SupermaskDense(tf_keras.layers.Dense):
-    """A layer of fixed weights w that are kept with probability p = sigmoid(logit); the logits learn.
-
-    Each call draws masks b ~ Bernoulli(p) and computes with w * b. Backwards, b counts as p: the
-    straight-through estimator (Bengio et al. 2013, arXiv:1308.3432), which is exact where the loss is linear
-    in each b. ``rescale`` multiplies the kernel by (all weights) / (kept ones): dynamic weight rescaling.
-    """
+    """A layer of fixed weights w that are kept with probability p = sigmoid(logit); the logits learn. Each
+    call draws masks b ~ Bernoulli(p) and computes with w * b. Backwards, b counts as p: the straight-through
+    estimator (Bengio et al. 2013, arXiv:1308.3432), which is exact where the loss is linear in each b.
+    ``rescale`` multiplies the kernel by (all weights) / (kept ones): dynamic weight rescaling."""
 
     def build(self, input_shape):
         """Make the fixed weights, the logits, and the noise's key and counter."""
@@ -63,10 +61,8 @@ class SupermaskRun:
     test_accuracy: float = np.nan  # with ``masks``, 0 to 1
     test_accuracy_sampled: float = np.nan  # the mean over ten drawn masks, which the paper reports
 
-    @property
-    def masks(self):
-        """What is kept with a probability above one half."""
-        return tuple(p > 0.5 for p in self.probabilities)
+    masks = property(lambda self: tuple(p > 0.5 for p in self.probabilities),
+                     doc="What is kept with a probability above one half.")  # fmt: skip
 
     def sample(self, seed):
         """Masks drawn from the probabilities."""
@@ -97,14 +93,9 @@ def train_supermask(dataset, initial, config, *, rescale=False):
     trainer = trainer_for(SupermaskDense, initial.sizes)
     with trainer.lock:
         layers = trainer.network.layers
-        parts = zip(layers, initial.means, initial.biases, strict=True)
-        for number, (layer, kernel, bias) in enumerate(parts):
-            layer.kernel.assign(kernel)
-            layer.bias.assign(bias)
-            layer.logit.assign(np.zeros_like(kernel))
-            layer.rescale.assign(float(rescale))
-            layer.key.assign([config.seed, number])
-            layer.calls.assign(0)
+        for number, (kernel, bias) in enumerate(zip(initial.means, initial.biases, strict=True)):
+            logit, key = np.zeros_like(kernel), np.array([config.seed, number])
+            layers[number].set_weights([logit, kernel, bias, rescale, key, 0])  # in the order of ``build``
         _, history = train(trainer, dataset, config, label="supermask")
         probabilities = tuple(tf.sigmoid(layer.logit).numpy() for layer in layers)
     run = SupermaskRun(history, initial.means, initial.biases, probabilities, bool(rescale))

@@ -21,6 +21,8 @@ from lotteryhelpers.storage import replacing, write_json
 from lotteryhelpers.studies import STUDIES, shared
 from lotteryhelpers.sweeps.cluster import connected
 
+PACKAGES = "lotteryhelpers", "tensorflow", "tf-keras", "tensorflow-probability", "numpy"
+
 
 def listing(folder, studies):
     """Yield a line a table: its notebook, study, rows, cost and state."""
@@ -36,42 +38,33 @@ def listing(folder, studies):
 
 
 def run(study, dataset, client):
-    """Make the tables of a study and write them."""
-    options = {}
-    with contextlib.ExitStack() as ending:
-        if "client" in inspect.signature(study.rows).parameters:  # else it measures time, in this process
-            options["client"] = ending.enter_context(connected(client))
-        cores = sum(options["client"].nthreads().values()) if options else os.cpu_count()
-        for table in study.TABLES:
+    """Make the tables of a study's module, each as CSV and, as JSON, how it was made and what it cost. The
+    longest row has all columns. Of a study that was interrupted, ``minutes`` are the last call's, and
+    ``core_minutes`` at least what its rows say that they took."""
+    spread = "client" in inspect.signature(study.rows).parameters  # else it measures time, in this process
+    with connected(client) if spread else contextlib.nullcontext() as client:
+        options = {"client": client} if client else {}
+        cores = sum(client.nthreads().values()) if client else os.cpu_count()
+        for table, by in study.TABLES.items():
             options |= {"table": table} if len(study.TABLES) > 1 else {}
             began, made = time.time(), study.rows(dataset, **study.STORED, **options)
-            about = write(study, table, [*tqdm(made, desc=table, unit="row")], dataset, began, cores)
+            rows = [*tqdm(made, desc=table, unit="row")]
+            frame = pd.DataFrame(rows, columns=list(max(rows, key=len))).sort_values(by.split())
+            minutes, told = (time.time() - began) / 60, float(frame.get("seconds", pd.Series(0)).sum()) / 60
+            about = {"command": f"python -m lotteryhelpers.studies {study.__name__.rpartition('.')[2]}",
+                "rows": len(frame), "minutes": round(minutes, 1), "cores": cores,
+                "core_minutes": round(max(minutes * cores, told), 1), "python": platform.python_version(),
+                "versions": {package: importlib.metadata.version(package) for package in PACKAGES},
+                "dataset": dataset.name, "data": dataset.fingerprint, "configuration": plain(study.STORED)}
+            with replacing(shared.RESULTS / f"{table}.csv") as part:
+                frame.to_csv(part, index=False, float_format="%.6g")
+            write_json(about, shared.RESULTS / f"{table}.json", indent=1)
             print(f"{table}.csv: {about['rows']} rows, {about['minutes']} minutes")
 
 
 def plain(sizes):
     """A study's sizes as JSON holds them: configurations as dicts, ranges as lists, keys as text."""
     return json.loads(json.dumps(sizes, default=lambda v: [*v] if isinstance(v, range) else vars(v)))
-
-
-def write(study, table, rows, dataset, began, cores):
-    """Write a table of a study's module as CSV and, as JSON, how it was made and what it cost.
-
-    The longest row has all columns. ``began`` is a ``time.time()``; of a study that was interrupted,
-    ``minutes`` are the last call's, and ``core_minutes`` at least what its rows say that they took.
-    """
-    frame = pd.DataFrame(rows, columns=list(max(rows, key=len))).sort_values(study.TABLES[table].split())
-    minutes, told = (time.time() - began) / 60, float(frame.get("seconds", pd.Series(0)).sum()) / 60
-    packages = "lotteryhelpers", "tensorflow", "tf-keras", "tensorflow-probability", "numpy"
-    about = {"command": f"python -m lotteryhelpers.studies {study.__name__.rpartition('.')[2]}",
-        "rows": len(frame), "minutes": round(minutes, 1), "cores": cores,
-        "core_minutes": round(max(minutes * cores, told), 1), "python": platform.python_version(),
-        "versions": {package: importlib.metadata.version(package) for package in packages},
-        "dataset": dataset.name, "data": dataset.fingerprint, "configuration": plain(study.STORED)}
-    with replacing(shared.RESULTS / f"{table}.csv") as part:
-        frame.to_csv(part, index=False, float_format="%.6g")
-    write_json(about, shared.RESULTS / f"{table}.json", indent=1)
-    return about
 
 
 def main(arguments=None):

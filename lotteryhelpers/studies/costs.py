@@ -12,11 +12,9 @@ from lotteryhelpers.studies.shared import start_of
 from lotteryhelpers.training import kept_trainer
 
 TABLES = {"09_costs": "finder shape turn"}
-STORED = {
-    "seeds": (410,), "turns": 3, "epochs": 10, "batch": 128,
-    "recipes": tuple((finder, shape) for finder, shape, _ in frontier.STORED["tickets"]
-                     if finder != "supermask, 12 epochs" and not (finder == "none" and "%" in shape)),
-}  # fmt: skip
+STORED = {"seeds": (410,), "turns": 3, "epochs": 10, "batch": 128,
+          "recipes": tuple((finder, shape) for finder, shape, _ in frontier.STORED["tickets"] if
+                           finder != "supermask, 12 epochs" and not (finder == "none" and "%" in shape))}
 LIVE = {"seeds": (410,), "turns": 3, "epochs": 20, "batch": 64,
         "recipes": ((("flipout", 300, 10, 60), "40-100-50"), ("none", "40-100-50"))}  # fmt: skip
 

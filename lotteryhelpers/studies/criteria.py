@@ -15,8 +15,7 @@ CRITERIA = {  # by scope
     "layer": ("variance", "snr", "magnitude", "dense_magnitude", "movement", "rms", "kl", "snip", "random",
               "random_live", "inverted", "untrained"),
     "global": ("variance", "snr", "magnitude", "shuffled"),  # shuffled: chance with variance's budget
-    "variance": ("snr", "magnitude"),
-    "uniform": ("variance",)}  # fmt: skip
+    "variance": ("snr", "magnitude"), "uniform": ("variance",)}  # fmt: skip
 CURVES = ("dense", "variance", "snr", "magnitude", "random", "inverted")
 
 
@@ -31,9 +30,6 @@ def rows(dataset, seeds, named_seeds, densities, bayesian=None, ticket=None, tab
         specs = [s for s in specs if s.seed in seeds and s.scope == "layer" and s.criterion in CURVES
                  and s.density in (1.0, 0.5, 0.2, 0.05)]  # fmt: skip
     for row in swept(dataset, dict.fromkeys(specs), bayesian, ticket, client, curves=True):
-        curve = row.pop("curve")
-        if table == "05_criteria":
-            yield row
-            continue
-        run = {name: row[name] for name in ("seed", "criterion", "density")}
-        yield from (run | {"epoch": e, "validation_accuracy": a} for e, a in enumerate(curve, start=1))
+        run, curve = {name: row[name] for name in ("seed", "criterion", "density")}, row.pop("curve")
+        by_epoch = [run | {"epoch": e, "validation_accuracy": a} for e, a in enumerate(curve, start=1)]
+        yield from by_epoch if table == "05_curves" else [row]

@@ -24,10 +24,9 @@ import lotteryhelpers as lh
 from lotteryhelpers.studies.shared import at, controls, gather, start_of, subset, ticket, trained, unspread
 
 TABLES = {"08_data": "source criterion density budget images seed"}
-STORED = {"seeds": range(300, 305), "images": (100, 300, 1_000, 3_000, 10_000, 55_000),
-          "densities": (0.2, 0.05), "added_images": (300, 3_000), "batch": 100, "rate": 1.2e-3,
-          "ticket": lh.TrainConfig(6), "steps": {"posterior": 2_750, "dense": 8_250},
-          "epochs": {"posterior": 15, "dense": 45}}  # fmt: skip
+STORED = {"seeds": range(300, 305), "densities": (0.2, 0.05), "added_images": (300, 3_000), "batch": 100,
+          "images": (100, 300, 1_000, 3_000, 10_000, 55_000), "rate": 1.2e-3, "ticket": lh.TrainConfig(6),
+          "steps": {"posterior": 2_750, "dense": 8_250}, "epochs": {"posterior": 15, "dense": 45}}
 LIVE = {"seeds": range(300, 303), "images": (64, 256, 1_216), "added_images": (256,), "densities": (0.05,),
         "batch": 64, "rate": 3e-3, "steps": {"posterior": 120, "dense": 360},
         "epochs": {"posterior": 8, "dense": 24}}  # fmt: skip
@@ -60,7 +59,6 @@ def tickets(dataset, source, criteria, images, densities, batch, rate, steps, ep
     run = trained(few, begin, source, finding, snapshots=tuple(budgets.values()))
     for criterion, density, budget in itertools.product(criteria, densities, budgets):
         scores = lh.CRITERIA[criterion](at(run, run.snapshots[budgets[budget]]))
-        yield {
-            "seed": config.seed, "source": source, "images": images, "criterion": criterion,
+        yield {"seed": config.seed, "source": source, "images": images, "criterion": criterion,
             "density": density, "budget": budget,
-        } | ticket(dataset, start, lh.keep_fraction(scores, density), config)  # fmt: skip
+            } | ticket(dataset, start, lh.keep_fraction(scores, density), config)  # fmt: skip

@@ -26,9 +26,8 @@ def rows(dataset, seeds, densities, bayesian=None, ticket=None, client=None):
     ours = {"dense_live": lambda run, *, dataset, dense, **_: dead_last(map(abs, dense.weights), dataset),
             "dense_live_longer": dense_live_longer}  # fmt: skip
     lh.CRITERIA.update(ours)
-    specs = lh.specs_of(seeds, ours, densities)
     try:
-        yield from swept(dataset, specs, bayesian, ticket, client)
+        yield from swept(dataset, lh.specs_of(seeds, ours, densities), bayesian, ticket, client)
     finally:  # they are this study's alone
         for name in ours:
             lh.CRITERIA.pop(name, None)

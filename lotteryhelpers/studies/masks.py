@@ -23,26 +23,21 @@ from lotteryhelpers.studies.shared import gather, start_of, ticket, trained
 
 TABLES = {"07_untrained": "source criterion seed density",
           "07_tickets": "source criterion pruned action seed density keep_sign"}  # fmt: skip
-STORED = {
-    "seeds": range(200, 205), "densities": (0.5, 0.2, 0.1, 0.05), "action_densities": (0.2, 0.05),
-    "frozen_densities": (0.5, 0.2, 0.05), "grid": tuple(0.8**k for k in range(1, 19)),
-    "lengths": (lh.TrainConfig(15), lh.TrainConfig(55, 60)), "ticket": lh.TrainConfig(10)}  # fmt: skip
+STORED = {"seeds": range(200, 205), "densities": (0.5, 0.2, 0.1, 0.05), "action_densities": (0.2, 0.05),
+          "frozen_densities": (0.5, 0.2, 0.05), "grid": tuple(0.8**k for k in range(1, 19)),
+          "lengths": (lh.TrainConfig(15), lh.TrainConfig(55, 60)), "ticket": lh.TrainConfig(10)}
 LIVE = {"seeds": range(200, 203), "densities": (0.2, 0.05), "action_densities": (0.05,),
         "frozen_densities": (0.05,), "grid": (0.64, 0.4, 0.2, 0.1)}  # fmt: skip
-CRITERIA = {
-    "dense": ("large_final", "small_final", "large_init", "magnitude_increase", "movement", "random",
-              "large_final_same_sign", "magnitude_increase_same_sign"),
-    "posterior": ("variance", "snr", "variance_same_sign", "snr_same_sign", "large_final_same_sign"),
-}  # fmt: skip
+CRITERIA = {"dense": ("large_final", "small_final", "large_init", "magnitude_increase", "movement", "random",
+                      "large_final_same_sign", "magnitude_increase_same_sign"),
+            "posterior": ("variance", "snr", "variance_same_sign", "snr_same_sign", "large_final_same_sign")}
 ACTIONS = [*itertools.product(("rewind", "reinitialise", "reshuffle", "constant"), (True, False))]
 
 
 def rows(dataset, seeds, densities, action_densities, frozen_densities, grid, lengths=None, ticket=None,
          table="07_tickets", client=None):  # fmt: skip
-    """Yield a row a ticket, or an untrained mask in the other table.
-
-    ``lengths`` are of dense trainings, for untrained masks; all other masks come from trainings of the first.
-    """
+    """Yield a row a ticket, or an untrained mask in the other table. ``lengths`` are of dense trainings, for
+    untrained masks; all other masks come from trainings of the first."""
     usual = lh.recipe(dataset)
     lengths, chosen = lengths or (usual.bayesian,), (densities, action_densities, frozen_densities)
     calls = [(tickets, seed, source, criterion, *chosen, lengths[0], ticket or usual.ticket)
@@ -76,12 +71,10 @@ def tickets(dataset, seed, source, criterion, densities, action_densities, froze
         frozen = lh.frozen_values(run, masks, pruned)
         begin = lh.restart(start, masks, action, keep_sign=keep_sign, seed=seed + 1000, initializer="glorot")
         bare = [np.where(m, w, f) for m, w, f in zip(masks, begin.means, frozen, strict=True)]
-        yield {
-            "seed": seed, "source": source, "criterion": criterion, "density": density, "action": action,
-            "keep_sign": keep_sign, "pruned": pruned,
-            "untrained_accuracy": lh.accuracy(bare, begin.biases, dataset.test),
-        } | ticket(dataset, begin, masks, config, best_step=True,
-                   frozen=None if pruned == "zero" else frozen)  # fmt: skip
+        row = ticket(dataset, begin, masks, config, frozen if pruned != "zero" else None, best_step=True)
+        yield {"seed": seed, "source": source, "criterion": criterion, "density": density, "action": action,
+               "keep_sign": keep_sign, "pruned": pruned,
+               "untrained_accuracy": lh.accuracy(bare, begin.biases, dataset.test)} | row  # fmt: skip
 
 
 def untrained(dataset, seed, source, config, grid):
@@ -103,10 +96,8 @@ def untrained(dataset, seed, source, config, grid):
 
 
 def fate(dataset, run, masks):
-    """Fractions of the kept and the pruned weights that kept their sign, and that moved towards zero.
-
-    Only weights of pixels that are lit in training count: the others have no data.
-    """
+    """Fractions of the kept and the pruned weights that kept their sign, and that moved towards zero. Only
+    weights of pixels that are lit in training count: the others have no data."""
     live, found = dataset.train.images.max(axis=0) > 0, {}
     for side, (top, *rest) in {"kept": masks, "pruned": [~m for m in masks]}.items():
         chosen = top & live[:, None], *rest

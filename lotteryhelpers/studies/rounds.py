@@ -38,40 +38,26 @@ from lotteryhelpers.studies.shared import gather, kept, start_of, trained, unspr
 
 LEVELS = (3, 7, 9, 15, 18)  # the rounds of the controls: 51.3, 21.1, 13.5, 3.6 and 1.9% are left
 #: kind: what scores it (a posterior, or a dense network of one of the lengths), and the criterion
-KINDS = {
-    "one-shot": ("ticket", "magnitude"), "random mask": (None, "random"),
-    "variance": ("posterior", "variance"), "snr": ("posterior", "snr")}  # fmt: skip
+KINDS = {"one-shot": ("ticket", "magnitude"), "random mask": (None, "random"),
+         "variance": ("posterior", "variance"), "snr": ("posterior", "snr")}  # fmt: skip
 NAMED = {
     "magnitude": ("posterior", "magnitude"), "map": ("map", "magnitude"),
     "one-shot, 15 epochs": ("bayesian", "magnitude"), "one-shot, 48 epochs": ("at_its_cost", "magnitude"),
     "one-shot, other order": ("ticket", "magnitude")}  # fmt: skip
-_LIKE_THE_PAPER = {"batch_size": 60, "learning_rate": 1.2e-3, "evaluate_every": 100}
-STORED = {
-    "seeds": range(200, 205), "kinds": (*KINDS, *NAMED), "clocks": ("last", "test", "first"),
-    "lengths": {
-        "ticket": lh.TrainConfig(55, **_LIKE_THE_PAPER), "clock": lh.TrainConfig(22, **_LIKE_THE_PAPER),
-        "bayesian": lh.TrainConfig(15), "at_its_cost": lh.TrainConfig(48)}}  # fmt: skip
+STORED = {"seeds": range(200, 205), "kinds": (*KINDS, *NAMED), "clocks": ("last", "test", "first"),
+          "lengths": {"ticket": lh.TrainConfig(55, 60, evaluate_every=100), "bayesian": lh.TrainConfig(15),
+                      "clock": lh.TrainConfig(22, 60, evaluate_every=100), "at_its_cost": lh.TrainConfig(48)}}
 LIVE = {"seeds": range(200, 203), "kinds": tuple(KINDS), "clocks": ()}
 TABLES = {"06_rounds": "kind seed round"}
 
 
 def rows(dataset, seeds, kinds, clocks, lengths=None, client=None):
-    """Yield a row a ticket: iterative, with new weights, on ``clocks``; and of ``kinds``.
-
-    ``lengths`` are of tickets, of those on a clock, of posteriors, and of a dense network at their cost.
-    """
+    """Yield a row a ticket: iterative, with new weights, on ``clocks``; and of ``kinds``. ``lengths`` are of
+    tickets, of those on a clock, of posteriors, and of a dense network at their cost."""
     like_the_paper = dataclasses.replace(lh.recipe(dataset).ticket, batch_size=60, learning_rate=1.2e-3)
     lengths = lengths or vars(lh.recipe(dataset)) | {"ticket": like_the_paper}
     calls = [(control, seed, lengths, kind) for seed in seeds for kind in kinds]
     return gather(dataset, calls + [(iterative, seed, lengths, clocks) for seed in seeds], client)
-
-
-def counts_at(start, number):
-    """How many weights of each layer so many rounds leave."""
-    counts = [m.size for m in start.means]
-    for _ in range(number):
-        counts = [n - round(rate * n) for n, rate in zip(counts, (0.2, 0.2, 0.1), strict=True)]
-    return counts
 
 
 def train(dataset, seed, config, masks, goal=None, initial=None, order=0):
@@ -80,11 +66,9 @@ def train(dataset, seed, config, masks, goal=None, initial=None, order=0):
     ticket = lh.train_ticket(dataset, initial or start_of(dataset, seed), masks, config)
     curve = ticket.history.set_index("step").validation_loss
     reached = curve.index[curve <= (goal or curve.min())]
-    return ticket, {
-        "weights_left": ticket.density.overall, "early_stopping_step": int(ticket.best_step),
+    return ticket, {"weights_left": ticket.density.overall, "early_stopping_step": int(ticket.best_step),
         "test_accuracy_at_best": ticket.test_accuracy_at_best, "test_accuracy": ticket.test_accuracy,
-        "validation_loss": float(curve.min()),
-        "reaches_dense_loss": int(reached[0]) if len(reached) else None,
+        "validation_loss": float(curve.min()), "reaches_dense_loss": next(map(int, reached), None),
         "steps": int(curve.index[-1]), "seconds": time.time() - began}  # fmt: skip
 
 
@@ -106,11 +90,9 @@ def iterative(dataset, seed, lengths, clocks):
 
 
 def clock(dataset, seed, config, masks, images):
-    """How soon: the dense network and the 21.1% ticket, by these validation images.
-
-    "last" are the data set's own; "test" as many test images; "first" the first training images, the last
-    ones to train on in their place. The masks have seen those: they were found with them.
-    """
+    """How soon: the dense network and the 21.1% ticket, by these validation images. "last" are the data
+    set's own; "test" as many test images; "first" the first training images, the last ones to train on in
+    their place. The masks have seen those: they were found with them."""
     size, goal, split = len(dataset.validation.labels), None, type(dataset.test)
     seen, validation, test = ((s.images, s.labels) for s in (dataset.train, dataset.validation, dataset.test))
     if images == "test":
@@ -144,6 +126,8 @@ def control(dataset, seed, lengths, kind):
         if not source:  # a random mask a level
             rng = np.random.default_rng([seed, number])
             scores = [rng.random(m.shape) for m in start.means]
-        masks = lh.keep_counts(scores, counts_at(start, number))
+        masks = None
+        for _ in range(number):  # as many in each layer as the iterative rounds leave
+            masks = lh.prune(masks, scores, 0.2)
         _, row = train(dataset, seed, lengths["ticket"], masks, goal)
         yield {"seed": seed, "kind": kind, "round": number} | row

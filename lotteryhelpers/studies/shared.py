@@ -4,7 +4,6 @@ import dataclasses
 import functools
 import inspect
 import pathlib
-import sys
 import time
 import types
 
@@ -30,11 +29,9 @@ def table_of(dataset, study, name, seeds=None):
 
 
 def gather(dataset, calls, client=None):
-    """Yield the rows of many calls, as these end; those of a call that ended before are read, not made.
-
-    A call is ``(function, *arguments)``, and ``function(dataset, *arguments)`` yields rows, as dicts. On a
-    ``distributed.Client`` a call is a task; without one rows are made when asked.
-    """
+    """Yield the rows of many calls, as these end; those of a call that ended before are read, not made. A
+    call is ``(function, *arguments)``, and ``function(dataset, *arguments)`` yields rows, as dicts. On a
+    ``distributed.Client`` a call is a task; without one rows are made when asked."""
     if client is None:
         for call in calls:
             yield from _rows(dataset, *call)
@@ -50,11 +47,9 @@ def _rows(dataset, function, *arguments):
 
 def kept(dataset, key, make, study=None):
     """``make()``, what JSON can hold but not None, or what it gave before: an interrupted call goes on.
-
     ``key`` is what it depends on beside the dataset's contents and the texts of the package, of this file and
-    of the one that ``study``, else ``make``, is from.
-    """
-    texts = [inspect.getsource(sys.modules[name]) for name in ((study or make).__module__, __name__)]
+    of the one that ``study``, else ``make``, is from."""
+    texts = [inspect.getsource(inspect.getmodule(one)) for one in (study or make, kept)]
     name = storage.key_of(key=key, data=dataset.fingerprint, texts=texts)
     path = storage.cache_folder() / "studies" / f"{name}.json"
     if (value := storage.kept(storage.read_json, path)) is None:
@@ -106,9 +101,7 @@ def ticket(dataset, start, masks, config, frozen=None, best_step=False):
 
 def controls(dataset, named, densities, config, **options):
     """Yield rows of the dense network and of a random mask a density, which seed and density decide alone.
-
-    ``named`` is how a row begins, ``options`` are ``keep_fraction``'s.
-    """
+    ``named`` is how a row begins, ``options`` are ``keep_fraction``'s."""
     start = start_of(dataset, config.seed)
     for density in (1.0, *densities):
         rng = np.random.default_rng([config.seed, round(1e6 * density)])

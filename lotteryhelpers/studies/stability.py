@@ -31,9 +31,8 @@ def overlaps(dataset, seeds, densities, config):
     pairs = [("noise", n, n, i, j) for n in NAMES for i, j in itertools.combinations(numbers, 2)]
     pairs += [("criteria", a, b, i, i) for i in numbers for a, b in itertools.combinations(NAMES, 2)]
     for density in densities:
-        rngs, masks = map(np.random.default_rng, seeds), []
-        for run, rng in zip(runs, rngs, strict=True):
-            masks.append({n: lh.masks_for(run, n, density, dataset=dataset, rng=rng) for n in NAMES})
+        masks = [{n: lh.masks_for(run, n, density, dataset=dataset, rng=rng) for n in NAMES}
+                 for run, rng in zip(runs, map(np.random.default_rng, seeds), strict=True)]  # fmt: skip
         for between, a, b, i, j in pairs:
             yield {"between": between, "density": density, "a": a, "b": b, "run_a": i, "run_b": j,
                    "jaccard": lh.jaccard(masks[i][a], masks[j][b])}  # fmt: skip

@@ -34,8 +34,7 @@ def learned(dataset, seed, weights, rescale, config, ticket_config):
     run = lh.train_supermask(dataset, start, dataclasses.replace(config, seed=seed), rescale=rescale)
     seconds = time.time() - began
     trained = ticket(dataset, start, run.masks, dataclasses.replace(ticket_config, seed=seed))
-    yield {
-        "seed": seed, "weights": weights, "rescale": rescale, "density": lh.density(run.masks).overall,
+    yield {"seed": seed, "weights": weights, "rescale": rescale, "density": lh.density(run.masks).overall,
         "validation_accuracy": float(run.history.validation_accuracy.iloc[-1]),
         "test_accuracy": run.test_accuracy, "test_accuracy_sampled": run.test_accuracy_sampled,
         "ticket_test_accuracy_at_best": trained["test_accuracy_at_best"], "steps": trained["steps"],

@@ -13,8 +13,6 @@ good at 20%, at 5% a loss of 0.1 to 0.5 points, still above chance; snr as good 
 import dataclasses
 import itertools
 
-import numpy as np
-
 import lotteryhelpers as lh
 from lotteryhelpers.studies.shared import controls, gather, start_of, ticket, trained
 
@@ -44,13 +42,11 @@ def task(dataset, name):
     """A half of this dataset's classes, labelled from 0, or another dataset."""
     if name not in HALVES:
         return dataset if name == dataset.name else lh.load_dataset(name)
-    first, last = HALVES[name]
-
-    def part(split):
+    (first, last), parts = HALVES[name], {}
+    for part in ("train", "validation", "test"):
+        split = getattr(dataset, part)
         chosen = (split.labels >= first) & (split.labels <= last)
-        return type(split)(split.images[chosen], split.labels[chosen] - np.int32(first))
-
-    parts = {split: part(getattr(dataset, split)) for split in ("train", "validation", "test")}
+        parts[part] = type(split)(split.images[chosen], split.labels[chosen] - first)
     return dataclasses.replace(dataset, num_classes=last - first + 1, **parts)
 
 

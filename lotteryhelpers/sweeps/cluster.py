@@ -19,10 +19,8 @@ ENVIRONMENT = {"TF_NUM_INTRAOP_THREADS": "1", "CUDA_VISIBLE_DEVICES": "-1", "TQD
 @contextlib.contextmanager
 def connected(client=None, workers=None):
     """A ``distributed.Client``: the reader's, or one of processes with one thread each, closed at the end.
-
     ``workers`` is how many processes; None is one a core. A RuntimeError names a worker of the reader's that
-    has another text of this package, or other versions.
-    """
+    has another text of this package, or other versions."""
     if client is not None:
         if client.asynchronous:
             raise ValueError("client is asynchronous; give one made with asynchronous=False")
@@ -53,10 +51,9 @@ def connected(client=None, workers=None):
         # terminal's Ctrl-C reaches workers too, which leave it to this process.
         cluster = ending.enter_context(LocalCluster(
             n_workers=0, threads_per_worker=1, processes=True, env=ENVIRONMENT, memory_limit=0,
-            local_directory=folder, silence_logs=logging.CRITICAL,
-            preload="import signal; signal.signal(signal.SIGINT, signal.SIG_IGN)",
             scheduler_kwargs={"dashboard": False, "dashboard_address": "127.0.0.1:0", "allowed_failures": 1},
-        ))  # fmt: skip
+            preload="import signal; signal.signal(signal.SIGINT, signal.SIG_IGN)",
+            local_directory=folder, silence_logs=logging.CRITICAL))  # fmt: skip
         client = ending.enter_context(Client(cluster, set_as_default=False))
         cluster.scale(workers := workers or dask.system.CPU_COUNT)
         client.wait_for_workers(workers, timeout=300)

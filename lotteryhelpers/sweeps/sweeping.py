@@ -5,7 +5,6 @@ import copy
 import dataclasses
 import functools
 import inspect
-import math
 import pickle
 import sys
 import time
@@ -35,10 +34,8 @@ ROW = ["best_epoch", "early_stopping_step", "test_accuracy_at_best", "test_accur
 @dataclasses.dataclass(frozen=True)
 class Spec:
     """One run of a :func:`sweep`: of a name in ``CRITERIA``, or ``"dense"`` for the whole network.
-
     The seed redraws the start, the Bayesian noise and the batch order; density and scope are ``masks_for``'s,
-    prior_stddev, kl_weight and initializer ``train_bayesian``'s.
-    """
+    prior_stddev, kl_weight and initializer ``train_bayesian``'s."""
 
     seed: int
     criterion: str
@@ -88,7 +85,10 @@ def sweep(dataset, specs, config, *, client=None, workers=None):
     ``connected_inputs`` and ``connected_units`` (hidden ones); ``seconds`` of the ticket's training;
     ``curve``, the validation accuracies; ``error``, which is "" for a run that ended well.
     """
-    specs, rows = _specs(specs), {}
+    specs, rows = as_tuple("specs", specs), {}
+    if not all(isinstance(s, Spec | dict) for s in specs):
+        raise ValueError(f"specs={specs!r} must be Specs, or dicts of their fields")
+    specs = [s if isinstance(s, Spec) else Spec(**s) for s in specs]
     with contextlib.closing(sweep_rows(dataset, specs, config, client=client, workers=workers)) as made:
         for row in tqdm(made, total=len(set(specs)), desc="runs", unit="run"):
             rows[Spec(*(row[name] for name in FIELDS))] = row
@@ -128,14 +128,7 @@ def sweep_rows(dataset, specs, config, *, client=None, workers=None):
                 keep_if_possible(functools.partial(write_json, row), path, say)
             except Exception as error:  # not kept: the next call tries again
                 row = {"error": f"{type(error).__name__}: {error}"}
-            yield dict.fromkeys(COLUMNS, math.nan) | dataclasses.asdict(spec) | row
-
-
-def _specs(specs):
-    specs = as_tuple("specs", specs)
-    if not all(isinstance(s, Spec | dict) for s in specs):
-        raise ValueError(f"specs={specs!r} must be Specs, or dicts of their fields")
-    return [s if isinstance(s, Spec) else Spec(**s) for s in specs]
+            yield dict.fromkeys(COLUMNS, np.nan) | dataclasses.asdict(spec) | row
 
 
 def _jobs(client, dataset, todo, own):
@@ -192,10 +185,8 @@ def make_row(dataset, config, run, dense, spec, criterion, path):
     history, (images, labels) = ticket.history, dataset.test.tensors
     outputs = logits(ticket.weights, ticket.biases, images)
     connected = compact(ticket.weights, ticket.biases, ticket.masks, for_training=True).sizes
-    row = dict(zip(ROW, [
-        float(history.epoch[history.step == ticket.best_step].iloc[0]), int(ticket.best_step),
+    values = [float(history.epoch[history.step == ticket.best_step].iloc[0]), int(ticket.best_step),
         ticket.test_accuracy_at_best, ticket.test_accuracy,
         float(tfp.stats.expected_calibration_error(15, logits=outputs, labels_true=labels)),
-        connected[0], sum(connected[1:-1]), seconds, [float(a) for a in history.validation_accuracy], "",
-    ], strict=True))  # fmt: skip
-    return row, path
+        connected[0], sum(connected[1:-1]), seconds, [float(a) for a in history.validation_accuracy], ""]
+    return dict(zip(ROW, values, strict=True)), path

@@ -2,9 +2,10 @@
 True or False. Each docstring says what the reader's function takes and gives."""
 
 import numpy as np
+from sklearn.metrics import roc_auc_score
 
 from lotteryhelpers.evidence.intervals import Interval, paired_interval
-from lotteryhelpers.teaching.judge import auc, compare, each, normal, planted, probe, same, top
+from lotteryhelpers.teaching.judge import compare, each, normal, planted, probe, same, top
 
 # fmt: off
 
@@ -25,13 +26,12 @@ def check_doubt(doubt):
     odds = np.exp(np.eye(10)[labels] * np.linspace(0, 6, 300)[:, None] + normal(20, 300, 10))
     samples = odds / odds.sum(-1, keepdims=True)  # 20 draws for 300 images, the first of them in doubt
     wrong = samples.mean(0).argmax(1) != labels
-    cases = [(samples,), (samples[::-1],), (samples[:, 200:],)]
-    return probe(doubt, cases, lambda s: np.zeros(s.shape[1]), {
+    return probe(doubt, [(samples,), (samples[::-1],), (samples[:, 200:],)], lambda s: np.zeros(s.shape[1]), {
         "every image gets the same score": lambda a, *_: np.ptp(a) < 1e-9,
         "the score depends on the order of the draws": lambda a, b, c: not same(a, b),
         "an image's score depends on the images beside it": lambda a, b, c: not same(a[200:], c),
-        "it ranks wrong predictions low: that is confidence": lambda a, *_: auc(a, wrong) < 0.4,
-        "it ranks wrong predictions no higher than chance": lambda a, *_: auc(a, wrong) < 0.6})
+        "it ranks wrong predictions low: that is confidence": lambda a, *_: roc_auc_score(wrong, a) < 0.4,
+        "it ranks wrong predictions no higher than chance": lambda a, *_: roc_auc_score(wrong, a) < 0.6})
 
 def check_pixel_map(pixel_map):
     """``pixel_map(means, stddevs, shape)``: arrays [pixels, units] and (rows, columns) to an image."""
@@ -120,7 +120,7 @@ def check_criterion(criterion):
     means, needed = [m for run in runs for m in run.final.means], [u for masks in useful for u in masks]
     def found(answers, sign=0):  # the AUC of every layer; of weights of one sign, if that is given
         each_layer = zip([np.asarray(s) for scores in answers for s in scores], needed, means, strict=True)
-        return [auc(s, u & (sign * m >= 0)) for s, u, m in each_layer]
+        return [roc_auc_score((u & (sign * m >= 0)).ravel(), s.ravel()) for s, u, m in each_layer]
     return probe(criterion, [(run,) for run in runs], lambda run: list(run.final.means), {
         "large negative means come last": lambda *a: max(found(a, -1)) < 0.4 < min(found(a, 1)),
         "the weights that the data need come last; higher must mean keep": lambda *a: max(found(a)) < 0.4,

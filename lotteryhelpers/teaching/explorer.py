@@ -1,11 +1,11 @@
 """A slider and a button: try a variance threshold without writing code, where Jupyter widgets run."""
 
 import functools
-import io
 
 import ipywidgets
 import numpy as np
 import pandas as pd
+from IPython.core.pylabtools import print_figure
 from matplotlib.figure import Figure
 
 from lotteryhelpers.masks import density, variance_quantile
@@ -46,13 +46,13 @@ def explore(dataset, run, config, *, threshold=None):
         rows["all"] = np.concatenate([m.ravel() for m in kept])
         table = [[f"{m.sum():,}", f"of {m.size:,}", f"{m.mean():.2%}"] for m in rows.values()]
         counts.value = pd.DataFrame(table, [*rows]).to_html(border=0, header=False)
-        drawn = Figure(figsize=(9.5, 2.9), layout="constrained")
+        drawn = Figure(figsize=(9.5, 2.9), dpi=90, layout="constrained")
         axes = drawn.subplots(1, 1 + len(kept), width_ratios=[3, 3] + [1.6] * (len(kept) - 1))
         show_pixels(kept[0].mean(1), dataset.image_shape, ax=axes[0], vmin=0, vmax=1)
         axes[0].set(title="kept of each pixel's weights")
         for layer, (mask, ax) in enumerate(zip(kept, axes[1:], strict=True), start=1):
             show_mask(mask, ax=ax, title=f"mask, layer {layer}")
-        picture.value = _png(drawn)
+        picture.value = print_figure(drawn, bbox_inches=None)
         empty = [i for i, m in enumerate(kept, start=1) if not m.any()]
         button.disabled = bool(empty)
         does = f"keeps {rows['all'].mean():.2%} of the weights"
@@ -66,15 +66,14 @@ def explore(dataset, run, config, *, threshold=None):
 
     def draw(growing):
         """Draw the kept curves and the one that grows; earlier thresholds in grey."""
-        ax = Figure(figsize=(7.5, 3.6), layout="constrained").subplots()
+        ax = Figure(figsize=(7.5, 3.6), dpi=90, layout="constrained").subplots()
         plot_curves(curves | growing, ax=ax).set_xlim(0, config.epochs)
         for line in ax.lines[1:-1]:
             line.set(color=COLORS["random"], lw=1)
         ax.legend(loc="lower right")
-        figure.value = _png(ax.figure)
+        figure.value = print_figure(ax.figure, bbox_inches=None)
 
     def grow(label, rows, row):
-        """Draw a curve with its newest row."""
         rows.append(row)
         draw({label: pd.DataFrame(rows)})
 
@@ -106,8 +105,3 @@ def explore(dataset, run, config, *, threshold=None):
     button.on_click(train)
     cut()
     return ipywidgets.VBox([slider, counts, picture, button, said, figure])
-
-
-def _png(figure):
-    figure.savefig(file := io.BytesIO(), format="png", dpi=90)
-    return file.getvalue()

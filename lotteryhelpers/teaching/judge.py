@@ -95,21 +95,18 @@ def probe(function, cases, form, symptoms):
 
 
 def _judge(function, cases, complaints):
+    plain = getattr(function, "func", function)  # a partial's
+    line = f"✓ {getattr(plain, '__name__', type(plain).__name__)} passes all that this check asks."
     try:
         if not callable(function):
             raise Wrong("give the check the function itself, without calling it: check_...(my_function)")
         for complaint in complaints([_call(function, c) for c in cases]):
             raise Wrong(complaint)  # one at a time
     except Wrong as wrong:
-        return _say(f"✗ {wrong}.")
-    plain = getattr(function, "func", function)  # a partial's
-    return not _say(f"✓ {getattr(plain, '__name__', type(plain).__name__)} passes all that this check asks.")
-
-
-def _say(line):
+        line = f"✗ {wrong}."
     encoding = getattr(sys.stdout, "encoding", None) or "utf-8"  # a Windows console's may lack the marks
     print(line.encode(encoding, "replace").decode(encoding))
-    return False
+    return line.startswith("✓")
 
 
 def short(value):
@@ -128,12 +125,6 @@ def normal(*shape, seed=0):
 def top(score, count):
     """The mask of one layer's ``count`` highest scores."""
     return keep_counts([np.asarray(score)], [count])[0]
-
-
-def auc(score, positive):
-    """The chance that a positive one has a higher score than another."""
-    above, below = score[positive][:, None], score[~positive]
-    return (above > below).mean() + (above == below).mean() / 2
 
 
 def planted(seed):
