@@ -29,8 +29,7 @@ class Interval:
         - "as good": -m < low and high < m, the whole interval inside the margin, no end on it;
         - "better": low >= m; "worse": high <= -m;
         - "ahead": 0 < low < m <= high; "behind": low <= -m < high < 0;
-        - "not decided": all else: zero inside or at an end, and an end on the margin or beyond.
-        """
+        - "not decided": all else: zero inside or at an end, and an end on the margin or beyond."""
         if not 0 < margin < np.inf:
             raise ValueError(f"margin={margin!r} must be a number above 0, such as {MARGIN}")
         if -margin < self.low and self.high < margin:
@@ -119,8 +118,7 @@ def draw_arms(ax, table, column, arms, *, along="density", at=None, minus=None, 
         arms: dict from a name (see ``plots.line_of``) to its rows. Lengths that differ are added.
         along: the column whose values are an arm's points; ``at``, if another, the one of their places.
         minus: the baseline's rows: with a value of ``along`` always those, else those of the same value. The
-            margin is grey around zero; ``how`` is ``Table.pair``'s. ``ylim``: None shows everything.
-    """
+            margin is grey around zero; ``how`` is ``Table.pair``'s. ``ylim``: None shows everything."""
     drawn, steps, height = {}, {}, np.ptp(ylim) if ylim else np.inf
     for name, where in arms.items():
         rows, drawn[name] = table.where(**where), {}

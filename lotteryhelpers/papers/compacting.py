@@ -69,8 +69,7 @@ def compact(weights, biases, masks, *, for_training=False):
         weights: ``[inputs, units]`` a layer, hidden layers with ReLU; pruned values are taken as zero.
         biases: ``[units]`` a layer.
         masks: True = kept; None keeps all.
-        for_training: keep the constants, so that the small network takes the masked one's steps.
-    """
+        for_training: keep the constants, so that the small network takes the masked one's steps."""
     weights, biases = ([np.array(a, np.float32) for a in arrays] for arrays in (weights, biases))
     shapes = [w.shape for w in weights]
     if not all(len(s) == 2 for s in shapes) or any(a[1] != b[0] for a, b in pairwise(shapes)):

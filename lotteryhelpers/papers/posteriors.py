@@ -107,8 +107,7 @@ def train_ivon(
         rate: of a weight's step, rate * slope / (h + delta), which falls to zero by a cosine.
         b2: what h keeps of itself in a step. None is 1 - 3 / steps: a twentieth of the start's is left, so a
             weight without a gradient ends with at most 4.5 times the start's deviation. Where more than half
-            is left, that is said. (The published 0.99999 is for 100,000 steps.)
-    """
+            is left, that is said. (The published 0.99999 is for 100,000 steps.)"""
     check_positive("prior_stddev", prior_stddev)
     check_positive("rate", rate)
     check_one_of("noise", noise, NOISES)
@@ -137,12 +136,10 @@ def train_ivon(
 
 def laplace(dataset, ticket: TicketRun, *, prior_stddev=1.0) -> BayesianRun:
     """A Gaussian around a ``TicketRun``'s weights, narrow where the loss is curved (MacKay 1992), diagonal.
-
     The deviations are 1 / sqrt(N h + 1 / prior_stddev^2), h the second derivative of the mean loss of the N
     training images by the weight: exact, for the logits of a ReLU network are linear in any single weight, so
     that the diagonal is Gauss-Newton's. One pass. What the ticket's masks prune has the deviation 0;
-    ``initial`` is its start. A ValueError names a bad argument.
-    """
+    ``initial`` is its start. A ValueError names a bad argument."""
     check_positive("prior_stddev", prior_stddev)
     if not isinstance(ticket, TicketRun):
         raise ValueError(f"ticket is a {type(ticket).__name__}; it must be what train_ticket gives")
@@ -153,8 +150,7 @@ def laplace(dataset, ticket: TicketRun, *, prior_stddev=1.0) -> BayesianRun:
             inputs.append(tf.nn.relu(outputs := tf.matmul(inputs[-1], kernel) + bias))
         odds = tf.nn.softmax(outputs)
         slopes = tf.eye(odds.shape[1], batch_shape=[len(images)])  # of logits by sums: [n, classes, units]
-        layers = list(zip(ticket.weights, inputs[:-1], precisions, strict=True))
-        for kernel, x, precision in reversed(layers):
+        for kernel, x, precision in [*zip(ticket.weights, inputs, precisions, strict=False)][::-1]:
             apart = slopes - tf.einsum("nc,ncj->nj", odds, slopes)[:, None]
             precision += tf.matmul(x**2, tf.einsum("nc,ncj->nj", odds, apart**2), transpose_a=True).numpy()
             slopes = tf.einsum("ncj,ij->nci", slopes, kernel) * tf.cast(x > 0, tf.float32)[:, None]

@@ -42,8 +42,7 @@ def iterative_magnitude_pruning(dataset, initial, config, *, rounds=18, rate=0.2
         rewind_step: rewind to the weights after this many steps of the first training, of the Bayesian
             network where there is one (late rewinding: Frankle et al. 2019, arXiv:1903.01611). 0: the start.
         masks: what an earlier call has left, to go on from; None begins with the whole network. After late
-            rewinding, go on with ``initial=rounds[0].start``.
-    """
+            rewinding, go on with ``initial=rounds[0].start``."""
     check_fits(initial, dataset)
     if masks is not None and rewind_step:
         raise ValueError("with masks, give initial=rounds[0].start of the earlier call and rewind_step=0")
@@ -101,8 +100,7 @@ def restart(initial, masks, action="rewind", *, keep_sign=True, seed=0, initiali
         keep_sign: with the sign of the initial weight. False leaves new and exchanged values their own sign,
             and gives rewound and constant ones a random sign.
         seed: of whatever is random here.
-        initializer: of new draws: what ``initial`` was drawn by, see :func:`draw_initial`.
-    """
+        initializer: of new draws: what ``initial`` was drawn by, see :func:`draw_initial`."""
     check_one_of("action", action, ("rewind", "reinitialise", "reshuffle", "constant"))
     TrainConfig(1, seed=seed)  # refuses a bad seed
     if not isinstance(initial, Posterior):

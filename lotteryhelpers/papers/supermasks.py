@@ -85,8 +85,7 @@ def train_supermask(dataset, initial, config, *, rescale=False):
             makes them signed constants.
         config: a ``TrainConfig``. Adam moves the logits, which start at 0; its rate wants to be some
             hundred times a weight's (the paper has plain gradient descent with a rate of 100).
-        rescale: dynamic weight rescaling.
-    """
+        rescale: dynamic weight rescaling."""
     check_fits(initial, dataset)
     if not isinstance(rescale, bool | np.bool_):
         raise ValueError(f"rescale={rescale!r} must be True or False")

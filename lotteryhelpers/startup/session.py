@@ -1,8 +1,7 @@
 """A session's start: TensorFlow without its lines on standard error, and a word on missing names.
 
 The lines come from C++, past ``sys.stderr`` and any log level: so file descriptor 2 is turned, during the
-imports, to a process that shows what came if they fail, or if TensorFlow ends this process.
-"""
+imports, to a process that shows what came if they fail, or if TensorFlow ends this process."""
 
 import contextlib
 import functools

@@ -1,8 +1,7 @@
 """The studies behind the notebooks' tables: which there are, and running them.
 
 python -m lotteryhelpers.studies --list
-python -m lotteryhelpers.studies when frugal      (without names: all, some hours)
-"""
+python -m lotteryhelpers.studies when frugal      (without names: all, some hours)"""
 
 import argparse
 import contextlib

@@ -1,8 +1,7 @@
 """The main study of notebook 05: criteria, controls and layer budgets against density.
 
 05_criteria has a row a run, 05_curves validation accuracies by epoch. The comparisons named beforehand have
-ten seeds: variance minus random and snr minus the dense network, at 20% of the weights.
-"""
+ten seeds: variance minus random and snr minus the dense network, at 20% of the weights."""
 
 import lotteryhelpers as lh
 from lotteryhelpers.studies.shared import swept

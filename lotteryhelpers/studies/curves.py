@@ -5,8 +5,7 @@ The Bayesian network with each of three gradient estimators, from the same Gloro
 
 Written down before the first run. Decides: validation NLL after 15 epochs, Flipout minus the shared sample
 and Flipout minus local reparameterisation, paired over five seeds, in each setting. Expected: the shared
-sample is worse, more so with 1,024; local and Flipout differ by less than 0.005 nats.
-"""
+sample is worse, more so with 1,024; local and Flipout differ by less than 0.005 nats."""
 
 import lotteryhelpers as lh
 from lotteryhelpers.networks import ESTIMATORS

@@ -22,8 +22,7 @@ Beside them: iterative magnitude pruning in seven rounds of an epoch, and learne
 
 Expected before the pilot: no unit-wise ticket reaches the reference within 0.1 points; a sparse one does at
 about its price; magnitude at equal cost does as well as the posterior; dense training at half the budget is
-hard to beat.
-"""
+hard to beat."""
 
 import itertools
 import re
@@ -75,10 +74,8 @@ def rows(dataset, pilot_seeds, seeds, batch, budgets, dense_rates, rates, finder
 
 
 def products(weights):
-    """Multiply-adds a training image: forward, the weights' gradient, the activations' but the first's.
-
-    ``weights`` holds a number a layer.
-    """
+    """Multiply-adds a training image, from those of each layer's ``weights``: forward, the weights' gradient,
+    the activations' but the first's."""
     return float(3 * sum(weights) - weights[0])
 
 

@@ -13,8 +13,7 @@ half a point or more at 100 images; snr as good as magnitude from 3,000 on; vari
 Added when the first table was there, for at 5% snr from few images was ahead of the rival by half a point and
 more: is it the uncertainty, or only the prior's pull to zero? At 300 and 3,000 images the posterior's own
 magnitude, and "map": a posterior whose deviations start at 1e-7 and stay below 2e-5, so the dense network
-with the prior as its penalty, as long as the dense one. Expected: map closes more than half of the gap.
-"""
+with the prior as its penalty, as long as the dense one. Expected: map closes more than half of the gap."""
 
 import dataclasses
 import itertools

@@ -7,8 +7,7 @@ difference is what the noise alone adds ("noise"); the variance of the first ove
 Written down before the first run. The slopes of log variance against log batch size, from 64 to 4,096, a line
 a seed, five seeds. Expected (Wen et al. 2018, figure 1 and theorem 2): noise of Flipout and of local
 reparameterisation -1 within 0.1, of the shared sample above -0.3 where the network is trained; at batch 1,024
-the shared sample has more than ten times Flipout's noise.
-"""
+the shared sample has more than ten times Flipout's noise."""
 
 import dataclasses
 import functools

@@ -1,8 +1,7 @@
 """Why does the posterior's magnitude outdo the dense network's? Two suspects (notebook 05).
 
 The dense network's magnitude with the weights of dead pixels last, after the tickets' ten epochs and after
-the Bayesian training's fifteen (these with the first seed's batch order).
-"""
+the Bayesian training's fifteen (these with the first seed's batch order)."""
 
 import dataclasses
 

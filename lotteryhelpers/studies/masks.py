@@ -10,8 +10,7 @@ Written down before the first run, from a look at seed 7 alone. Expected: large_
 snr make tickets as good as dense at 20%, random and variance don't; reinitialised, reshuffled and constant
 starts do as well as rewound ones if the sign is kept, worse if not (paper); freezing at the initial value is
 worse than zero (paper); same-sign masks are far above the others untrained, snr_same_sign like
-large_final_same_sign; 15 epochs give better untrained masks than 55.
-"""
+large_final_same_sign; 15 epochs give better untrained masks than 55."""
 
 import dataclasses
 import itertools

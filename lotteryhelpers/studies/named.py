@@ -5,8 +5,7 @@ layer keeping its 5% (the half-rate rule). Named, in both readings, margin 0.3: 
 snr minus the dense network; (3) variance minus shuffled_rows: as many weights an input, which by chance; (4)
 variance minus pixel_variance, without a posterior. Expected: (1) behind, as in notebook 07, five seeds; (2)
 as good; (3) as good: what the variance knows is which pixels vary; (4) worse, since after one epoch that draw
-was a point ahead of chance (notebook 08).
-"""
+was a point ahead of chance (notebook 08)."""
 
 import lotteryhelpers as lh
 from lotteryhelpers.studies.shared import swept

@@ -17,8 +17,7 @@ one's; (10) its gap to the whole network's ten epochs. Expected: as good; it doe
 Transplants: 15 epochs of Flipout within the mask of a dense network's |w| after three. Named: accuracy and
 NLL, of 20 draws, minus (11) the whole Bayesian network's and (12) that within a random mask. Expected: (11)
 as good in accuracy at 20%, better at 5%, for fewer weights cost less KL, with a lower NLL at both; (12) as
-good at 20%, better at 5%. All else is exploration.
-"""
+good at 20%, better at 5%. All else is exploration."""
 
 import dataclasses
 import itertools
@@ -32,20 +31,19 @@ import tensorflow_probability as tfp
 import lotteryhelpers as lh
 from lotteryhelpers.papers.posteriors import NOISES, IvonDense
 from lotteryhelpers.studies import frontier, settled
-from lotteryhelpers.studies.shared import controls, gather, start_of, ticket, trained, unspread
+from lotteryhelpers.studies.shared import gather, start_of, ticket, trained, unspread
 
 TABLES = {"11_posteriors": "source criterion scope density seed", "11_costs": "finder shape rate seed epochs",
           "11_transplants": "masks density seed"}  # fmt: skip
+AS_SETTLED = ("settled", "cheap", "ticket")
 STORED = {
-    "seeds": range(610, 620), "densities": (0.05, 0.02), "thresholds": (0.2, 0.1, 0.05, 0.02), "lengths": {
-        "settled": settled.STORED["settled"], "Flipout": lh.TrainConfig(15), "cheap": lh.TrainConfig(3),
-        "ticket": lh.TrainConfig(5)},
+    "seeds": range(610, 620), "densities": (0.05, 0.02), "thresholds": (0.2, 0.1, 0.05, 0.02),
+    "lengths": {name: settled.STORED[name] for name in AS_SETTLED} | {"Flipout": lh.TrainConfig(15)},
     "cost_seeds": range(410, 422), "rates": (1.2e-3, 2.4e-3), "budgets": frontier.STORED["budgets"],
     "finders": (("ivon", 55_000, 1, 128), ("dense", 55_000, 1, 128))}  # fmt: skip
 LIVE = {
-    "seeds": range(600, 603), "densities": (0.05,), "thresholds": (0.05,), "lengths": {
-        "settled": settled.LIVE["settled"], "Flipout": lh.TrainConfig(100, 64, 3e-3),
-        "cheap": settled.LIVE["cheap"], "ticket": settled.LIVE["ticket"]},
+    "seeds": range(600, 603), "densities": (0.05,), "thresholds": (0.05,),
+    "lengths": {name: settled.LIVE[name] for name in AS_SETTLED} | {"Flipout": lh.TrainConfig(100, 64, 3e-3)},
     "cost_seeds": range(410, 413), "rates": (3e-3, 3e-3), "budgets": frontier.LIVE["budgets"],
     "finders": (("ivon", 1_257, 10, 64), ("dense", 1_257, 10, 64))}  # fmt: skip
 SHAPES = (frontier.SPARSE, "5% of the weights")
@@ -57,11 +55,9 @@ CRITERIA |= dict.fromkeys(("dense", "IVON without noise", "IVON, curvature held"
 
 def rows(dataset, seeds, densities, thresholds, lengths, cost_seeds, rates, budgets, finders,
          table="11_posteriors", client=None):  # fmt: skip
-    """Yield rows of ``table``; ``rates`` are those of the dense network and of tickets that are to pay.
-
-    At ``thresholds``, which are densities, the settled variance has both budgets: each layer's own, and the
-    counts of one threshold; and chance with each.
-    """
+    """Yield rows of ``table``; ``rates`` are those of the dense network and of tickets that are to pay. At
+    ``thresholds``, which are densities, the settled variance and chance have both budgets: each layer's own,
+    and the counts of one threshold."""
     each = [{name: dataclasses.replace(c, seed=seed) for name, c in lengths.items()} for seed in seeds]
     asked = [("dense", "whole", rates[0]), *((*one, rates[1]) for one in itertools.product(finders, SHAPES))]
     calls = {"11_posteriors": [(tickets, of, densities, thresholds) for of in each],
@@ -82,32 +78,31 @@ NOISES["none"] = Noiseless
 
 def found(dataset, source, of):
     """What masks are made from: a ``BayesianRun``, or a ``TicketRun``."""
-    start, config, name = start_of(dataset, of["ticket"].seed), of["cheap"], source.split(",")[0]
-    if name == "settled":
-        return settled.posterior(dataset, of[name])
-    if name == "Flipout":
-        return trained(dataset, start, name, of[name])
-    if name.startswith("IVON"):
-        how = {"noise": "none" if source in ("IVON without noise", "IVON, curvature held") else "signs",
-               "prior_stddev": 1e3 if "prior" in name else 1.0, "b2": 1 - 1e-12 if "held" in source else None}
-        return lh.train_ivon(dataset, config, initial=unspread(start, 0.02), **how)
-    if name == "untrained":
+    start, config = start_of(dataset, of["ticket"].seed), of["cheap"]
+    if source == "settled":
+        return settled.posterior(dataset, of[source])
+    if source == "Flipout":
+        return trained(dataset, start, source, of[source])
+    if source == "untrained":
         return lh.BayesianRun(start, start, {}, None)
-    if name == "ensemble":  # of five batch orders
+    if "IVON" in source:
+        how = {"noise": "none" if {"noise", "held"} & {*source.split()} else "signs",
+               "prior_stddev": 1e3 if "prior" in source else 1, "b2": 1 - 1e-12 if "held" in source else None}
+        return lh.train_ivon(dataset, config, initial=unspread(start, 0.02), **how)
+    if source == "ensemble":  # of five batch orders
         orders = [dataclasses.replace(config, seed=config.seed + 1000 * k) for k in range(1, 6)]
         return spread(start, [lh.train_ticket(dataset, start, None, order).final for order in orders])
-    points = ()
-    if name == "SWAG":  # Maddox et al. 2019, the diagonal: twenty points of half as many epochs more
+    if source == "SWAG":  # Maddox et al. 2019, the diagonal: twenty points of half as many epochs more
         points = np.linspace(config.epochs, 1.5 * config.epochs, 21)[1:]
         config = dataclasses.replace(config, epochs=-(-3 * config.epochs // 2))
-    run = lh.train_ticket(dataset, start, None, config, snapshots=points)
-    return {"SWAG": lambda: spread(start, run.snapshots.values()),
-            "Laplace": lambda: lh.laplace(dataset, run)}.get(name, lambda: run)()  # fmt: skip
+        run = lh.train_ticket(dataset, start, None, config, snapshots=points)
+        return spread(start, run.snapshots.values())
+    run = lh.train_ticket(dataset, start, None, config)
+    return lh.laplace(dataset, run) if source == "Laplace" else run
 
 
 def spread(start, points):
-    """The Gaussian with the means and deviations of several networks. What never moved keeps the prior's
-    deviation: the data say nothing of it."""
+    """The Gaussian of several networks' means and deviations; what never moved keeps the prior's, 1."""
     layers = [np.stack(kernels) for kernels in zip(*(p.means for p in points), strict=True)]
     stddevs = [np.where(k.std(0) > 0, k.std(0), 1) for k in layers]
     return lh.BayesianRun(start, lh.Posterior([k.mean(0) for k in layers], stddevs, start.biases), {}, None)
@@ -119,27 +114,23 @@ def tickets(dataset, of, densities, thresholds):
     config, live = of["ticket"], dataset.train.images.max(axis=0) > 0
     start, runs = start_of(dataset, config.seed), {source: found(dataset, source, of) for source in CRITERIA}
     first = {source: run.final.stddevs[0][live].ravel() for source, run in runs.items()}
-    asked = [(source, name, "layer", d) for source, names in CRITERIA.items() for name in names
-             for d in densities]  # fmt: skip
+    asked = [(source, name, "layer", d) for source, names in (CRITERIA | {"iterative": ALL[2:3]}).items()
+             for name in names for d in densities] + [("control", "dense network", "layer", 1.0)]  # fmt: skip
     asked += itertools.product(("settled",), ("variance", "random"), ("layer", "variance"), thresholds)
-    made, by_rounds = {}, {}
-    for one in asked:
-        (source, name, scope, density), rng = one, np.random.default_rng([config.seed, round(1e6 * one[-1])])
-        made[one] = lh.masks_for(runs[source], name, density, scope=scope, dataset=dataset, rng=rng)
+    best = {}
     for density in densities:
         rate = 1 - density ** (1 / 8)
         last = lh.iterative_magnitude_pruning(dataset, start, of["cheap"], rounds=7, rate=rate)[-1]
-        by_rounds[density] = lh.prune(last.masks, lh.CRITERIA["magnitude"](last.ticket), rate)
-        made["iterative", "magnitude", "layer", density] = by_rounds[density]
-    for (source, criterion, scope, density), masks in made.items():
-        row = {"seed": config.seed, "source": source, "criterion": criterion, "scope": scope,
-               "density": density}  # fmt: skip
-        if density in by_rounds:
-            row["overlap"] = lh.jaccard(masks, by_rounds[density])
-        if criterion == "variance" and scope == "layer":
+        best[density] = lh.prune(last.masks, lh.CRITERIA["magnitude"](last.ticket), rate)
+    for source, criterion, scope, density in dict.fromkeys(asked):
+        rng, masks = np.random.default_rng([config.seed, round(1e6 * density)]), best.get(density)
+        if source in runs:
+            masks = lh.masks_for(runs[source], criterion, density, scope=scope, dataset=dataset, rng=rng)
+        row = {"source": source, "criterion": criterion, "scope": scope, "density": density}
+        row |= {"overlap": lh.jaccard(masks, best[density])} if density in best else {}
+        if (criterion, scope) == ("variance", "layer"):
             row["rank"] = float(scipy.stats.spearmanr(first[source], first["Flipout"]).statistic)
-        yield row | ticket(dataset, start, masks, config)
-    yield from controls(dataset, {"seed": config.seed, "source": "control", "scope": "layer"}, (), config)
+        yield {"seed": config.seed} | row | ticket(dataset, start, masks, config)
 
 
 def transplants(dataset, of):

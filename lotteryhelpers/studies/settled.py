@@ -11,8 +11,7 @@ variance minus chance; (2) minus pixel_variance, without a posterior; (3) minus 
 input and about as many a unit, which by chance; (4) minus the same posterior's |mu|; (5) settled snr minus
 |mu|; (6) IVON's |mu| minus |w| of a dense network, three epochs each, which cost the same. Expected: (1)
 better, by a point and more; (2) ahead, if anything; (3) as good: it knows which pixels and which units; (4)
-worse; (5) as good; (6) ahead, and as much without the noise (not made yet). All else is exploration.
-"""
+worse; (5) as good; (6) ahead, and as much without the noise (not made yet). All else is exploration."""
 
 import dataclasses
 import itertools

@@ -1,8 +1,7 @@
 """Would the same mask come out again? Overlaps of masks (notebook 05).
 
 One start, five Bayesian trainings that differ in noise and batch order; the overlap of a criterion with
-itself between them, and with the others on the same training.
-"""
+itself between them, and with the others on the same training."""
 
 import dataclasses
 import itertools

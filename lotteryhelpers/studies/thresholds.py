@@ -4,8 +4,7 @@ Written down before the first run; nothing has used these seeds. Masks after 15 
 controls with as many weights in each layer. Named, in both readings, margin 0.3: at 50%, (1) variance minus
 the dense network and (2) minus random; at 5%, (3) variance minus random. Expected: (1) and (2) as good, since
 five seeds said so in one reading on each of two machines that round otherwise, in the other reading on each;
-(3) behind, by a third to half a point; inverted at 20% ruinous. The rest is a family.
-"""
+(3) behind, by a third to half a point; inverted at 20% ruinous. The rest is a family."""
 
 import lotteryhelpers as lh
 from lotteryhelpers.studies.shared import swept

@@ -7,8 +7,7 @@ kept whole: its columns stand for classes that the new task doesn't have.
 
 Written down before the first run. Decides: found on 0 to 4 minus found on 5 to 9, snr, at 20% and at 5%,
 paired over five seeds, margin 0.3 points; and transferred snr minus transferred dense magnitude. Expected: as
-good at 20%, at 5% a loss of 0.1 to 0.5 points, still above chance; snr as good as magnitude.
-"""
+good at 20%, at 5% a loss of 0.1 to 0.5 points, still above chance; snr as good as magnitude."""
 
 import dataclasses
 import itertools

@@ -7,8 +7,7 @@ correlation and overlap with the mask after 40 epochs.
 Written down before the first run. The comparison that decides, at 20% and at 5%: snr after ONE Bayesian epoch
 minus dense magnitude after THREE dense epochs (about the same seconds), paired over five seeds, margin 0.3
 points. Expected: as good at both densities; snr after one epoch within the margin of snr after 40; its ranks
-those of the posterior's magnitude (above 0.95) early on; variance no better than chance before epoch 10.
-"""
+those of the posterior's magnitude (above 0.95) early on; variance no better than chance before epoch 10."""
 
 import dataclasses
 import itertools

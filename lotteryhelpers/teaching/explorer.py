@@ -21,8 +21,7 @@ def explore(dataset, run, config, *, threshold=None):
 
     The final variances of ``run``, a ``BayesianRun``, are cut; its initial means are trained by ``config``.
     The first ``threshold`` is a variance; None keeps half of the weights. Gives an ``ipywidgets.VBox`` to be
-    displayed; its pictures are replaced, they are no outputs of the cell.
-    """
+    displayed; its pictures are replaced, they are no outputs of the cell."""
     variances, curves = run.final.variances, {}  # from a name to its history
     everything = np.log10(np.concatenate([v.ravel() for v in variances]))
     ends = everything.min() - 0.1, everything.max() + 0.1  # from no weight to all
