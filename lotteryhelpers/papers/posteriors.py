@@ -88,7 +88,13 @@ class SignedIvonDense(IvonDense):
     draw = staticmethod(numbers.random_signs)
 
 
-NOISES = {"normal": IvonDense, "signs": SignedIvonDense}
+class NoiselessIvonDense(IvonDense):
+    """Computes at the mean, a control: it learns no curvature, and forgets the start's as the others do."""
+
+    draw = staticmethod(lambda shape, *_, stream: tf.zeros(shape))
+
+
+NOISES = {"normal": IvonDense, "signs": SignedIvonDense, "none": NoiselessIvonDense}
 
 
 def train_ivon(
@@ -103,7 +109,7 @@ def train_ivon(
     Args:
         dataset, initial, prior_stddev, initializer, hidden, masks, snapshots: as for ``train_bayesian``.
         config: its learning rate is Adam's, for the biases, and the most that a weight moves in a step.
-        noise: ``"normal"``, or ``"signs"``, which cost less: see ``SignedIvonDense``.
+        noise: ``"normal"``; ``"signs"``, which cost less (``SignedIvonDense``); ``"none"``, a control.
         rate: of a weight's step, rate * slope / (h + delta), which falls to zero by a cosine.
         b2: what h keeps of itself in a step. None is 1 - 3 / steps: a twentieth of the start's is left, so a
             weight without a gradient ends with at most 4.5 times the start's deviation. Where more than half

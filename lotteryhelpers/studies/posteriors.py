@@ -29,7 +29,6 @@ import tensorflow as tf
 import tensorflow_probability as tfp
 
 import lotteryhelpers as lh
-from lotteryhelpers.papers.posteriors import NOISES, IvonDense
 from lotteryhelpers.studies import frontier, settled
 from lotteryhelpers.studies.shared import gather, start_of, ticket, trained, unspread
 
@@ -65,15 +64,6 @@ def rows(dataset, seeds, densities, thresholds, lengths, cost_seeds, rates, budg
                           for seed in cost_seeds for one in asked],
              "11_transplants": [(transplants, of) for of in each]}  # fmt: skip
     return gather(dataset, calls[table], client)
-
-
-class Noiseless(IvonDense):
-    """IVON's update at the mean: it learns nothing of the curvature, and forgets the start's as IVON does."""
-
-    draw = staticmethod(lambda shape, *_, stream: tf.zeros(shape))
-
-
-NOISES["none"] = Noiseless
 
 
 def found(dataset, source, of):
