@@ -34,15 +34,16 @@ from lotteryhelpers.studies.shared import gather, start_of, ticket, trained, uns
 
 TABLES = {"11_posteriors": "source criterion scope density seed", "11_costs": "finder shape rate seed epochs",
           "11_transplants": "masks density seed"}  # fmt: skip
-AS_SETTLED = ("settled", "cheap", "ticket")
 STORED = {
     "seeds": range(610, 620), "densities": (0.05, 0.02), "thresholds": (0.2, 0.1, 0.05, 0.02),
-    "lengths": {name: settled.STORED[name] for name in AS_SETTLED} | {"Flipout": lh.TrainConfig(15)},
+    "lengths": {"settled": lh.TrainConfig(80, 128, 3e-3)} | {n: lh.TrainConfig(epochs) for n, epochs in (
+        ("Flipout", 15), ("cheap", 3), ("ticket", 5))},
     "cost_seeds": range(410, 422), "rates": (1.2e-3, 2.4e-3), "budgets": frontier.STORED["budgets"],
     "finders": (("ivon", 55_000, 1, 128), ("dense", 55_000, 1, 128))}  # fmt: skip
 LIVE = {
     "seeds": range(600, 603), "densities": (0.05,), "thresholds": (0.05,),
-    "lengths": {name: settled.LIVE[name] for name in AS_SETTLED} | {"Flipout": lh.TrainConfig(100, 64, 3e-3)},
+    "lengths": {"settled": settled.LIVE["settled"]} | {name: lh.TrainConfig(epochs, 64, 3e-3)
+                for name, epochs in (("Flipout", 60), ("cheap", 15), ("ticket", 20))},  # fmt: skip
     "cost_seeds": range(410, 413), "rates": (3e-3, 3e-3), "budgets": frontier.LIVE["budgets"],
     "finders": (("ivon", 1_257, 10, 64), ("dense", 1_257, 10, 64))}  # fmt: skip
 SHAPES = (frontier.SPARSE, "5% of the weights")
