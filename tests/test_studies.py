@@ -272,9 +272,10 @@ def test_settling_is_read_on_the_way_to_the_end(digits):
     assert len(rows) == 18 and np.allclose(last.rank_to_end, 1) and rows["median"].between(0.04, 0.1).all()
 
 
-def test_without_noise_ivon_learns_no_curvature(digits):
+def test_without_noise_ivon_learns_no_curvature(digits, capsys):
     of = {"cheap": SHORT, "ticket": SHORT}
     signs, none, held = (posteriors.found(digits, f"IVON{name}", of) for name in ("", " without noise", ", curvature held"))
+    assert not capsys.readouterr().out  # of a sigma that is what was put in there is nothing to be said
     for layer in range(3):
         assert np.ptp(signs.final.stddevs[layer]) > 1e-3  # each weight has its own
         assert np.ptp(none.final.stddevs[layer]) < 1e-6 and np.median(none.final.stddevs[layer]) > 0.03

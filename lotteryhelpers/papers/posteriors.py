@@ -134,7 +134,7 @@ def train_ivon(
             layer.key.assign([config.seed, number])
             layer.calls.assign(0)
         run = fit(trainer, initial, dataset, config, snapshots, label="Bayesian network (IVON)")
-    if (left := ((1 + b2**2) / 2) ** steps) > 0.5:  # of the start's h, where no gradient is
+    if noise != "none" and (left := ((1 + b2**2) / 2) ** steps) > 0.5:  # of the start's h, without a gradient
         print(f"sigma is mostly what was put in: after {steps} steps with b2={b2} the start weighs "
               f"{left:.2f} in h; more steps, or b2 nearer to {usual:.5f}, leave less")  # fmt: skip
     return run
