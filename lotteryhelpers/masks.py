@@ -48,7 +48,7 @@ def variance_masks(posterior, threshold):
     ValueError says that it isn't a number of at least 0, or empties a layer."""
     if not isinstance(threshold, int | float | np.number) or not threshold >= 0:
         raise ValueError(f"threshold={threshold!r} must be a variance: a number of at least 0")
-    variances = _variances_of_the_kept(posterior)
+    variances = variances_of_the_kept(posterior)
     limit = np.float32(min(np.asarray(threshold).item(), 3.4e38))  # as the variances are, whatever its type
     for layer, variance in enumerate(variances, start=1):
         if variance.min() > limit:
@@ -59,7 +59,7 @@ def variance_masks(posterior, threshold):
 
 def variance_quantile(posterior, density):
     """The variance threshold that keeps this fraction of all weights (more only where values tie)."""
-    everything = np.sort(np.concatenate([v.ravel() for v in _variances_of_the_kept(posterior)]))
+    everything = np.sort(np.concatenate([v.ravel() for v in variances_of_the_kept(posterior)]))
     threshold = float(everything[max(1, round(_check_density("density", density) * everything.size)) - 1])
     if math.isinf(threshold):
         left = np.isfinite(everything).mean()
@@ -67,7 +67,7 @@ def variance_quantile(posterior, density):
     return threshold
 
 
-def _variances_of_the_kept(posterior):
+def variances_of_the_kept(posterior):
     """Variances, infinite for weights that an earlier mask pruned: no certainty brings them back."""
     return tuple(np.where(s > 0, s**2, np.inf) for s in posterior.stddevs)
 

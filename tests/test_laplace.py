@@ -6,6 +6,7 @@ import tensorflow as tf
 
 import lotteryhelpers as lh
 from lotteryhelpers.networks import logits
+from lotteryhelpers.teaching.explorer import explore
 
 
 def hessian_diagonal(weights, biases, images, labels):
@@ -23,7 +24,7 @@ def hessian_diagonal(weights, biases, images, labels):
 @pytest.fixture(scope="module")
 def tiny(digits):
     few = lh.load_dataset("digits", num_train=60)
-    masks = lh.keep_fraction([np.random.default_rng(0).random(s) for s in ((64, 6), (6, 5), (5, 10))], 0.5)
+    masks = lh.keep_fraction([np.random.default_rng(0).random(s) for s in ((64, 6), (6, 5), (5, 10))], 0.4)
     return few, lh.train_ticket(few, lh.draw_initial((64, 6, 5, 10), 1, "glorot"), masks, lh.TrainConfig(40, 20, 0.02))
 
 
@@ -54,6 +55,8 @@ def test_its_run_is_a_posterior_like_any_other(tiny, tmp_path):
         assert np.array_equal(a, b)
     masks = lh.masks_for(run, "variance", 0.2)
     assert all(not (m & ~of).any() for m, of in zip(masks, ticket.masks, strict=True))
+    slider, counts, *_ = explore(few, run, lh.TrainConfig(1, 20)).children
+    assert "of 384" in counts.value and slider.min < np.log10(run.final.variances[0][ticket.masks[0]].min()) < slider.max
     run.save(tmp_path / "run.npz")
     back = lh.BayesianRun.load(tmp_path / "run.npz")
     assert np.array_equal(back.final.stddevs[0], run.final.stddevs[0]) and back.history.equals(ticket.history)

@@ -8,7 +8,7 @@ import pandas as pd
 from IPython.core.pylabtools import print_figure
 from matplotlib.figure import Figure
 
-from lotteryhelpers.masks import density, variance_quantile
+from lotteryhelpers.masks import density, variances_of_the_kept
 from lotteryhelpers.plots import COLORS, plot_curves, show_mask, show_pixels
 from lotteryhelpers.tickets import train_ticket
 
@@ -20,15 +20,16 @@ def explore(dataset, run, config, *, threshold=None):
     The curves are of validation accuracy: whoever tries thresholds chooses one.
 
     The final variances of ``run``, a ``BayesianRun``, are cut; its initial means are trained by ``config``.
-    The first ``threshold`` is a variance; None keeps half of the weights. Gives an ``ipywidgets.VBox`` to be
+    The first ``threshold`` is a variance; None keeps half of what is left. Gives an ``ipywidgets.VBox`` to be
     displayed; its pictures are replaced, they are no outputs of the cell."""
-    variances, curves = run.final.variances, {}  # from a name to its history
-    everything = np.log10(np.concatenate([v.ravel() for v in variances]))
+    variances, curves = variances_of_the_kept(run.final), {}  # from a name to its history
+    left = np.concatenate([v[np.isfinite(v)] for v in variances])
+    everything = np.log10(left)
     ends = everything.min() - 0.1, everything.max() + 0.1  # from no weight to all
     wide = ipywidgets.Layout(width="98%", max_width="720px")
     full = ipywidgets.Layout(max_width="100%", align_self="flex-start")  # else stretched to the page's width
     slider = ipywidgets.FloatLogSlider(
-        value=threshold or variance_quantile(run.final, 0.5), base=10, min=ends[0], max=ends[1],
+        value=threshold or np.quantile(left, 0.5, method="lower"), base=10, min=ends[0], max=ends[1],
         step=(ends[1] - ends[0]) / 200, description="threshold", readout_format=".4f", layout=wide)
     counts, said = ipywidgets.HTML(), ipywidgets.HTML()
     aside = ipywidgets.Output()  # never shown: takes the trainer's own progress bars
