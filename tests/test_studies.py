@@ -1,11 +1,13 @@
 """The studies: rows that look like the stored tables, here and on a cluster; resumed, listed, written."""
 
+import dataclasses
 import importlib
 import json
 import os
 import pathlib
 import subprocess
 import sys
+import types
 
 import numpy as np
 import pandas as pd
@@ -294,3 +296,16 @@ def test_several_networks_become_one_gaussian_and_what_never_moved_keeps_the_pri
     np.testing.assert_allclose(found.means[1][0], start.means[1][0] + 1.5, rtol=1e-5)
     np.testing.assert_allclose(found.stddevs[1][0], np.sqrt(1.25), rtol=1e-5)
     assert (found.stddevs[1][1:] == 1).all() and (found.stddevs[0] == 1).all()
+
+
+@pytest.mark.parametrize("study", [settled, posteriors])
+def test_on_other_images_than_the_digits_trainings_are_as_stored(study, digits):
+    asked = []
+    stand_in = types.SimpleNamespace(**{name: getattr(study, name) for name in ("LIVE", "STORED", "TABLES", "TRAININGS")},
+                                     rows=lambda dataset, **sizes: asked.append(sizes) or [{"seed": 1}])  # fmt: skip
+    for dataset in (digits, dataclasses.replace(digits, name="fashion_mnist")):
+        shared.table_of(dataset, stand_in, "11_tickets", range(2))
+    for name in study.LIVE:
+        on_digits, elsewhere = (sizes[name] for sizes in asked)
+        assert on_digits == (range(2) if "seeds" in name else study.LIVE[name])
+        assert elsewhere == (study.STORED[name] if name in study.TRAININGS else on_digits)

@@ -46,6 +46,7 @@ LIVE = {
                 for name, epochs in (("Flipout", 60), ("cheap", 15), ("ticket", 20))},  # fmt: skip
     "cost_seeds": range(410, 413), "rates": (3e-3, 3e-3), "budgets": frontier.LIVE["budgets"],
     "finders": (("ivon", 1_257, 10, 64), ("dense", 1_257, 10, 64))}  # fmt: skip
+TRAININGS = "lengths", "rates", "budgets", "finders"
 SHAPES = (frontier.SPARSE, "5% of the weights")
 ALL = "variance", "snr", "magnitude", "shuffled_rows"
 CRITERIA = dict.fromkeys(("Flipout", "IVON", "Laplace", "SWAG", "ensemble"), ALL) | {"settled": ALL[:1]}

@@ -27,6 +27,7 @@ STORED = {"seeds": range(600, 610), "densities": (0.2, 0.05, 0.02), "settled": l
           "cheap": lh.TrainConfig(3), "ticket": lh.TrainConfig(5)}  # fmt: skip
 LIVE = {"seeds": range(600, 603), "densities": (0.05,), "settled": lh.TrainConfig(300, 64, 3e-3),
         "cheap": lh.TrainConfig(30, 64, 3e-3), "ticket": lh.TrainConfig(40, 64, 3e-3)}  # fmt: skip
+TRAININGS = "settled", "cheap", "ticket"
 CRITERIA = {"settled": ("variance", "snr", "magnitude", "shuffled_rows", "pixel_variance", "margins"),
             "IVON": ("variance", "snr", "magnitude"), "dense": ("magnitude",)}  # fmt: skip
 

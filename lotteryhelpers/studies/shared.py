@@ -20,10 +20,13 @@ RESULTS = pathlib.Path(__file__).parents[2] / "notebooks" / "results"  # of a ch
 
 
 def table_of(dataset, study, name, seeds=None):
-    """A study's ``Table``: of MNIST as it is stored, else made now in the sizes ``LIVE``."""
+    """A study's ``Table``: of MNIST as it is stored, else made now in the sizes ``LIVE``, which are for the
+    digits; on other images what its ``TRAININGS`` names is as it is stored."""
     if dataset.name == "mnist":
         return Table(pd.read_csv(RESULTS / f"{name}.csv"))
     sizes = study.LIVE | {key: seeds for key in study.LIVE if seeds and "seeds" in key}
+    if dataset.name != "digits":
+        sizes |= {key: study.STORED[key] for key in getattr(study, "TRAININGS", ())}
     options = {"table": name} if len(study.TABLES) > 1 else {}
     return Table(pd.DataFrame(study.rows(dataset, **sizes, **options)))
 
