@@ -15,6 +15,7 @@ from lotteryhelpers.masks import variance_masks, variance_quantile
 from lotteryhelpers.networks import mean_logits
 from lotteryhelpers.papers import scores  # it adds to CRITERIA
 from lotteryhelpers.papers.compacting import Compact, compact, keep_units
+from lotteryhelpers.papers.convolutions import LENET_5, Conv
 from lotteryhelpers.papers.posteriors import laplace, train_ivon  # it adds to ESTIMATORS
 from lotteryhelpers.papers.pruning import PruningRound, iterative_magnitude_pruning, prune
 from lotteryhelpers.papers.pruning import frozen_values, restart

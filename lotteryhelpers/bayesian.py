@@ -4,6 +4,7 @@ import numpy as np
 
 from lotteryhelpers.masks import check_masks, check_one_of
 from lotteryhelpers.networks import EPSILON, ESTIMATORS
+from lotteryhelpers.papers.convolutions import Conv, kernel_shapes, on_images
 from lotteryhelpers.posterior import BayesianRun, Posterior, put_posterior, take_posterior
 from lotteryhelpers.storage import cache_folder, keep_if_possible, kept, key_of
 from lotteryhelpers.training import as_tuple, check_positive, is_integer, train, trainer_for
@@ -12,19 +13,21 @@ INITIALIZERS = ("normal", "glorot")
 
 
 def draw_initial(sizes, seed, initializer="normal"):
-    """A start for ``sizes`` (inputs, hidden units ..., classes): every layer from its own seeded generator.
-    The initializer ``"normal"`` is TFP's own: means and biases N(0, 0.1^2), deviations softplus(rho) with
-    rho ~ N(-3, 0.1^2). ``"glorot"``: means normal with variance 2 / (inputs + units) (Glorot & Bengio 2010,
-    eq. 12), biases zero, the deviations as before."""
+    """A start for ``sizes`` (inputs, hidden units ..., classes), or (image shape, Conv ..., hidden units ...,
+    classes): every layer from its own seeded generator. The initializer ``"normal"`` is TFP's own: means and
+    biases N(0, 0.1^2), deviations softplus(rho) with rho ~ N(-3, 0.1^2). ``"glorot"``: means normal with
+    variance 2 / (inputs + units), a convolution's units times its kernel's pixels (Glorot & Bengio 2010, eq.
+    12), biases zero, the deviations as before."""
     check_one_of("initializer", initializer, INITIALIZERS)
-    means, stddevs, biases = [], [], []
-    for layer, (inputs, units) in enumerate(zip(sizes, sizes[1:], strict=False)):
-        rng = np.random.default_rng([seed, layer, 2])
-        spread = 0.1 if initializer == "normal" else np.sqrt(2 / (inputs + units))
+    sizes, means, stddevs, biases = on_images(sizes), [], [], []
+    for layer, (inputs, units) in enumerate(kernel_shapes(sizes)):
+        rng, conv = np.random.default_rng([seed, layer, 2]), sizes[layer + 1]
+        outputs = conv.kernel**2 * units if isinstance(conv, Conv) else units
+        spread = 0.1 if initializer == "normal" else np.sqrt(2 / (inputs + outputs))
         means.append(rng.normal(0, spread, (inputs, units)))
         stddevs.append(np.logaddexp(0, rng.normal(-3, 0.1, (inputs, units))))
         biases.append(rng.normal(0, 0.1, units) if initializer == "normal" else np.zeros(units))
-    return Posterior(means, stddevs, biases)
+    return Posterior(means, stddevs, biases, tuple(size for size in sizes if isinstance(size, Conv)))
 
 
 def train_bayesian(dataset, config, *, initial=None, prior_stddev=1.0, kl_weight=1.0, initializer="normal",
@@ -37,7 +40,8 @@ def train_bayesian(dataset, config, *, initial=None, prior_stddev=1.0, kl_weight
     Args:
         initial: the Posterior to start from; None draws one, see :func:`draw_initial`.
         prior_stddev: standard deviation of every kept weight's N(0, .) prior.
-        initializer, hidden: of a drawn start: ``"normal"`` or ``"glorot"``, and the hidden layers' units.
+        initializer, hidden: of a drawn start: ``"normal"`` or ``"glorot"``, and the hidden layers: units,
+            before them ``Conv``s if any, such as ``LENET_5``.
         masks: bool ``[inputs, units]`` a layer, True = kept; what is pruned is zero, and not in the KL.
         estimator: of the gradient: ``"flipout"`` (Wen et al. 2018, eq. 4), ``"local"`` (reparameterisation,
             Kingma et al. 2015) or ``"shared"`` (one draw of the weights a batch, Blundell et al. 2015).
@@ -58,9 +62,10 @@ def begin(dataset, config, initial, initializer, hidden, masks):
     can't be trained."""
     hidden = as_tuple("hidden", hidden)
     if initial is None:
-        if not hidden or not all(is_integer(n, 1, 10**5) for n in hidden):
-            raise ValueError(f"hidden={hidden!r} must be a tuple of unit counts from 1 to 100,000")
-        sizes = (dataset.train.images.shape[1], *hidden, dataset.num_classes)
+        if not hidden or not all(isinstance(n, Conv) or is_integer(n, 1, 10**5) for n in hidden):
+            raise ValueError(f"hidden={hidden!r} must be a tuple of unit counts from 1 to 100,000, before "
+                             "them Convs if any")  # fmt: skip
+        sizes = (dataset.image_shape, *hidden, dataset.num_classes)
         initial = draw_initial(sizes, config.seed, initializer)
     check_fits(initial, dataset)
     masks = check_masks(masks, initial.means, for_training=True)
@@ -68,7 +73,7 @@ def begin(dataset, config, initial, initializer, hidden, masks):
                       for part in (initial.means, initial.stddevs))  # fmt: skip
     if any((s[m] <= EPSILON).any() for s, m in zip(stddevs, masks, strict=True)):
         raise ValueError("initial.stddevs holds zeros where the masks keep; training needs all above 0")
-    return Posterior(means, stddevs, initial.biases), masks
+    return Posterior(means, stddevs, initial.biases, initial.convs), masks
 
 
 def fit(trainer, initial, dataset, config, snapshots, label="Bayesian network", **how):

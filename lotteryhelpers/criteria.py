@@ -88,9 +88,9 @@ def masks_for(run, criterion, density, *, scope="layer", **extras):
 
     Args:
         density: above 0, at most 1; a ValueError says if it would leave a layer empty.
-        scope: ``"layer"``: in each layer, the output layer by the half-rate rule; ``"uniform"``: in each
-            layer, the output layer too; ``"global"``: all layers ranked together; ``"variance"``: as many in
-            each layer as one variance threshold for the whole network keeps.
+        scope: ``"layer"``: in each layer, the output layer and convolutions by the half-rate rule;
+            ``"uniform"``: in each layer, these too; ``"global"``: all layers ranked together;
+            ``"variance"``: as many in each layer as one variance threshold for the whole network keeps.
         **extras: what the criterion needs: dataset, dense, rng, prior_stddev.
     """
     check_one_of("scope", scope, SCOPES)
@@ -101,4 +101,4 @@ def masks_for(run, criterion, density, *, scope="layer", **extras):
         return keep_counts(scores, [int(m.sum()) for m in budget])
     if scope == "uniform":
         return keep_fraction(scores, density, output_density=density)
-    return keep_fraction(scores, density, scope=scope)
+    return keep_fraction(scores, density, scope=scope, convs=len(run.initial.convs))

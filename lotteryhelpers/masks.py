@@ -6,7 +6,8 @@ import math
 import numpy as np
 
 #: k rounds of pruning 20% of the hidden layers' weights are k rounds of 10% for the output layer's
-#: (Frankle & Carbin 2019, section 2), so output density = density ** HALF_RATE.
+#: (Frankle & Carbin 2019, section 2), so output density = density ** HALF_RATE. In their Conv-2 and Conv-4
+#: the convolutions lose 10% a round as well (figure 2).
 HALF_RATE = math.log(0.9) / math.log(0.8)
 
 
@@ -37,6 +38,8 @@ def check_masks(masks, weights, *, for_training=False):
     for layer, mask in enumerate(arrays, start=1):
         if mask.dtype != bool and not np.isin(mask, (0, 1)).all():
             raise ValueError(f"masks hold values other than True and False in layer {layer}")
+        if layer > 1:  # after a convolution a row is a unit's at one of the pixels
+            reached = np.resize(reached, len(mask))
         if for_training and not (reached := mask.astype(bool)[reached].any(axis=0)).any():
             raise ValueError(f"masks leave no path from an input through layer {layer}; nothing passes it")
     return tuple(m.astype(bool) for m in arrays)
@@ -91,7 +94,7 @@ def keep_counts(scores, counts):
     return tuple(masks)
 
 
-def keep_fraction(scores, density, *, scope="layer", output_density=None):
+def keep_fraction(scores, density, *, scope="layer", output_density=None, convs=0):
     """Keep the fraction ``density`` of the weights: those of the highest scores, ties by position.
 
     Args:
@@ -100,13 +103,15 @@ def keep_fraction(scores, density, *, scope="layer", output_density=None):
         scope: ``"layer"`` keeps exactly round(density * size) in each layer; ``"global"`` ranks all layers
             together and keeps exactly round(density * all).
         output_density: the last layer's, with scope="layer"; None is the half-rate, ``density ** HALF_RATE``.
+        convs: how many of the first layers are convolutions: with scope="layer", at the half-rate too.
     """
     check_one_of("scope", scope, ("layer", "global"))
     scores = check_scores(scores)
     sizes, density = [s.size for s in scores], _check_density("density", density)
     if scope == "layer":
         last = density**HALF_RATE if output_density is None else output_density
-        densities = [density] * (len(scores) - 1) + [_check_density("output_density", last)]
+        densities = [density**HALF_RATE] * convs + [density] * (len(scores) - 1 - convs)
+        densities.append(_check_density("output_density", last))
         counts = [round(d * size) for d, size in zip(densities, sizes, strict=True)]
     else:
         if output_density is not None:
@@ -117,6 +122,11 @@ def keep_fraction(scores, density, *, scope="layer", output_density=None):
     if 0 in counts:
         raise ValueError(f"density={density} with scope={scope!r} leaves layer {counts.index(0) + 1} empty")
     return keep_counts(scores, counts)
+
+
+def is_integer(value, least, most):
+    """Whether it is an integer, and none of Python's True and False, from ``least`` to ``most``."""
+    return isinstance(value, int | np.integer) and not isinstance(value, bool) and least <= value <= most
 
 
 def check_one_of(name, value, words):

@@ -1,8 +1,10 @@
 """The two networks, as ordinary ``tf_keras`` models: Bayesian with Flipout layers, and masked.
 
-Both are fully connected with ReLU between the layers. Each optimizer step ends by making pruned weights zero.
+Convolutions, if any, then fully connected layers, with ReLU between them. All layers read and give flat
+images ``[n, pixels]``. Each optimizer step ends by making pruned weights zero.
 """
 
+import itertools
 import os
 import warnings
 
@@ -12,6 +14,7 @@ import tensorflow_probability as tfp
 import tf_keras
 
 from lotteryhelpers import noise
+from lotteryhelpers.papers.convolutions import Conv, product, with_bias
 
 tfd = tfp.distributions
 EPSILON = 1.1920929e-07  # TFP adds the float32 epsilon to softplus, so that no scale is zero
@@ -19,7 +22,29 @@ _forked = []
 getattr(os, "register_at_fork", dict)(after_in_child=lambda: _forked.append(True))  # Windows has no forks
 
 
-class MaskedDense(tf_keras.layers.Dense):
+class Layer:
+    """What our layers share: a ``conv``, a Conv that makes theirs a convolution, or None."""
+
+    def __init__(self, *args, conv=None, **kwargs):
+        """``conv`` may be a dict of its fields, as a saved configuration has it."""
+        super().__init__(*args, **kwargs)
+        self.conv = Conv(**conv) if isinstance(conv, dict) else conv
+
+    def build(self, input_shape):
+        """Make what the Keras layer makes, for the kernel's shape."""
+        super().build(input_shape if self.conv is None else [None, self.conv.shape[0]])
+        self.input_spec = None  # it would ask for as many inputs as the kernel has rows
+
+    def get_config(self):
+        """For Keras' way of saving."""
+        return super().get_config() | {"conv": self.conv and vars(self.conv)}
+
+    def with_kernel(self, inputs, kernel):
+        """What the layer gives with this kernel."""
+        return self.activation(with_bias(product(inputs, kernel, self.conv), self.bias, self.conv))
+
+
+class MaskedDense(Layer, tf_keras.layers.Dense):
     """``tf_keras``'s Dense layer whose kernel is zero where its mask is 0 (all ones at first). The mask is
     the kernel's constraint: XLA applies it in the pass over the memory that a step takes anyway. A product
     with the mask in the forward pass is one more array to write, an epoch a tenth longer: so only a reader's
@@ -29,9 +54,7 @@ class MaskedDense(tf_keras.layers.Dense):
 
     def call(self, inputs):
         """``[n, inputs]`` to ``[n, units]``."""
-        if not self.guarded:
-            return super().call(inputs)
-        return self.activation(tf.matmul(inputs, self.at_rest(self.kernel)) + self.bias)
+        return self.with_kernel(inputs, self.at_rest(self.kernel) if self.guarded else self.kernel)
 
     def at_rest(self, kernel):
         """The kernel as each step leaves it."""
@@ -74,8 +97,8 @@ def softplus(rho):
     return tf.maximum(rho, 0.0) + tf.math.log1p(e), lambda g: g * tf.where(rho > 0, 1.0, e) / (1.0 + e)
 
 
-class Flipout(tfp.layers.DenseFlipout):
-    """TFP's ``DenseFlipout`` (Wen et al. 2018) with three choices of ours, and its mathematics.
+class Flipout(Layer, tfp.layers.DenseFlipout):
+    """TFP's ``DenseFlipout`` (Wen et al. 2018), or ``Convolution2DFlipout``, with three choices of ours.
     The noise comes from :mod:`lotteryhelpers.noise`, keyed by ``key`` and counted by ``calls``: every call
     draws anew, and a run repeats to the last bit. Pruned weights are zero in mean and deviation. The KL to
     the prior N(0, prior_stddev^2) is the closed form, in nats, over the kept weights; biases are points."""
@@ -123,10 +146,12 @@ class Flipout(tfp.layers.DenseFlipout):
         return noise.standard_normal(shape, self.key, self.calls.assign_add(1), stream=0)
 
     def draw_noise(self, rows):
-        """The noise of one call: normals ``[inputs, units]``, signs ``[rows, inputs]``, ``[rows, units]``."""
+        """The noise of one call: normals ``[inputs, units]``, signs ``[rows, inputs]``, ``[rows, units]``; of
+        a convolution's, an image and channel share one, as in TFP."""
         (inputs, units), normals, step = self.loc.shape, self.draw_normals(self.loc.shape), self.calls
+        inputs = inputs if self.conv is None else self.conv.image[-1]
         signs = [noise.random_signs([rows, n], self.key, step, i) for i, n in ((1, inputs), (2, units))]
-        return normals, *signs
+        return normals, *(signs if self.conv is None else [s[:, None, None] for s in signs])
 
     def _apply_variational_kernel(self, inputs):
         """TFP's own equations (Wen et al. 2018, eq. 4), with the noise from ``draw_noise``."""
@@ -134,8 +159,14 @@ class Flipout(tfp.layers.DenseFlipout):
         normals, input_signs, output_signs = self.draw_noise(tf.shape(inputs)[0])
         perturbation = posterior.scale * normals
         self.kernel_posterior_tensor = None  # the analytic KL needs no sample
-        perturbed = tf.matmul(inputs * input_signs, perturbation) * output_signs
-        return tf.matmul(inputs, posterior.loc) + perturbed
+        if self.conv is not None:
+            inputs = tf.reshape(inputs, [-1, *self.conv.image])
+        perturbed = product(inputs * input_signs, perturbation, self.conv) * output_signs
+        return product(inputs, posterior.loc, self.conv) + perturbed
+
+    def _apply_variational_bias(self, inputs):
+        self.bias_posterior_tensor = None  # a point: there is nothing to draw
+        return with_bias(inputs, self.bias, self.conv)
 
 
 #: How the gradient is estimated; ``papers.posteriors`` adds "local" and "shared".
@@ -164,10 +195,13 @@ def check_not_forked():
 
 @tf.autograph.experimental.do_not_convert  # nothing here needs it, and it takes a second
 def build_network(layer_class, sizes):
-    """An untrained ``tf_keras.Sequential`` of ``layer_class`` layers, e.g. sizes (784, 300, 100, 10)."""
-    activations = ["relu"] * (len(sizes) - 2) + ["linear"]
-    float32 = {"dtype": "float32"}  # whatever policy or floatx a reader has set
-    layers = [layer_class(n, activation=a, **float32) for n, a in zip(sizes[1:], activations, strict=True)]
+    """An untrained ``tf_keras.Sequential`` of ``layer_class`` layers, e.g. sizes (784, 300, 100, 10); a Conv
+    among them makes a convolution."""
+    float32, layers = {"dtype": "float32"}, []  # whatever policy or floatx a reader has set
+    for number, size in enumerate(sizes[1:], start=2):
+        units, how = (size.units, {"conv": size}) if isinstance(size, Conv) else (size, {})
+        activation = "relu" if number < len(sizes) else "linear"
+        layers.append(layer_class(units, activation=activation, **how, **float32))
     network_class = BayesianNetwork if hasattr(layer_class, "kl") else tf_keras.Sequential
     with warnings.catch_warnings():  # TFP 0.25 makes its variables by a method that tf_keras calls deprecated
         warnings.filterwarnings("ignore", message=".*add_variable.* is deprecated", category=UserWarning)
@@ -185,13 +219,14 @@ def mean_logits(network, images):
     layers, images = network.layers, tf.convert_to_tensor(images)
     if not images.dtype.is_floating:
         raise ValueError(f"images are {images.dtype.name}; they must be float, 0 to 1")
-    return logits([n.mean_kernel for n in layers], [n.bias for n in layers], tf.cast(images, tf.float32))
+    weights, biases = [n.mean_kernel for n in layers], [n.bias for n in layers]
+    return logits(weights, biases, tf.cast(images, tf.float32), [n.conv for n in layers if n.conv])
 
 
-def logits(kernels, biases, images):
-    """Logits ``[n, classes]`` of the network with these weights, ReLU between the layers."""
+def logits(kernels, biases, images, convs=()):
+    """Logits ``[n, classes]`` of the network with these weights, its first layers ``convs``."""
     check_not_forked()
-    *hidden_layers, last = zip(kernels, biases, strict=True)
-    for kernel, bias in hidden_layers:
-        images = tf.nn.relu(tf.matmul(images, kernel) + bias)
-    return tf.matmul(images, last[0]) + last[1]
+    *hidden_layers, last = itertools.zip_longest(kernels, biases, convs)
+    for kernel, bias, conv in hidden_layers:
+        images = tf.nn.relu(with_bias(product(images, kernel, conv), bias, conv))
+    return with_bias(product(images, last[0]), last[1])

@@ -9,6 +9,7 @@ import pandas as pd
 import tensorflow as tf
 
 from lotteryhelpers.networks import EPSILON, Flipout, build_network
+from lotteryhelpers.papers.convolutions import Conv, kernel_shapes
 from lotteryhelpers.storage import InOneFile, PickledByFields
 
 
@@ -16,11 +17,13 @@ from lotteryhelpers.storage import InOneFile, PickledByFields
 class Posterior(InOneFile):
     """A mean-field Gaussian over the kernels, with point estimates for the biases.
     Each is a float32 array a layer: ``means`` and ``stddevs`` ``[inputs, units]``, ``biases`` ``[units]``. A
-    deviation is not negative, and zero only where a mask pruned."""
+    deviation is not negative, and zero only where a mask pruned. ``convs``: what the first layers are if they
+    are convolutions, as ``draw_initial`` makes them."""
 
     means: tuple
     stddevs: tuple
     biases: tuple
+    convs: tuple = ()
 
     def __post_init__(self):
         """Take float32 arrays of matching shapes and nothing else."""
@@ -36,8 +39,9 @@ class Posterior(InOneFile):
             raise ValueError(f"stddevs have shapes {[s.shape for s in self.stddevs]}, the means {shapes}")
         if [b.shape for b in self.biases] != [s[1:] for s in shapes]:
             raise ValueError(f"biases have shapes {[b.shape for b in self.biases]} for kernels {shapes}")
-        if any(a[1] != b[0] for a, b in zip(shapes, shapes[1:], strict=False)):
-            raise ValueError(f"means have shapes {shapes}: a layer's units must be the next one's inputs")
+        if shapes != kernel_shapes(self.sizes):
+            raise ValueError(f"means have shapes {shapes}: a layer's units must be the next one's inputs, "
+                             f"with convs={self.convs} {kernel_shapes(self.sizes)}")  # fmt: skip
         if any((s < 0).any() for s in self.stddevs):
             raise ValueError("stddevs holds negative values; a standard deviation is at least 0")
 
@@ -46,19 +50,25 @@ class Posterior(InOneFile):
         """Squared standard deviations, one array a layer."""
         return tuple(s**2 for s in self.stddevs)
 
-    sizes = property(lambda self: (len(self.means[0]), *(m.shape[1] for m in self.means)),
-                     doc="(inputs, hidden units ..., classes).")  # fmt: skip
+    @property
+    def sizes(self):
+        """(inputs, hidden units ..., classes), with a Conv for a convolution."""
+        inputs = int(np.prod(self.convs[0].image)) if self.convs else len(self.means[0])
+        return inputs, *self.convs, *(m.shape[1] for m in self.means[len(self.convs) :])
 
     def to_arrays(self, part=""):
         """A flat dict of arrays, for an npz file; ``part`` is before their names."""
-        fields = dataclasses.asdict(self).items()
-        return {f"{part}{name}_{i}": array for name, arrays in fields for i, array in enumerate(arrays)}
+        names, convs = ("means", "stddevs", "biases"), [vars(conv) for conv in self.convs]
+        arrays = {f"{part}{name}_{i}": a for name in names for i, a in enumerate(getattr(self, name))}
+        return arrays | ({f"{part}convs": np.array(json.dumps(convs))} if convs else {})
 
     @classmethod
     def from_arrays(cls, arrays, part=""):
         """The inverse of :meth:`to_arrays`."""
         layers = range(sum(name.startswith(f"{part}means_") for name in arrays))
-        return cls(*(tuple(arrays[f"{part}{f.name}_{i}"] for i in layers) for f in dataclasses.fields(cls)))
+        parts = [[arrays[f"{part}{n}_{i}"] for i in layers] for n in ("means", "stddevs", "biases")]
+        convs = json.loads(str(arrays.get(f"{part}convs", "[]")))
+        return cls(*parts, tuple(Conv(**conv) for conv in convs))
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -119,4 +129,5 @@ def take_posterior(network):
     """The Posterior that a Bayesian network's variables hold; zero where pruned."""
     layers = network.layers
     means, biases = [layer.mean_kernel.numpy() for layer in layers], [layer.bias.numpy() for layer in layers]
-    return Posterior(means, [(layer.scale() * layer.mask).numpy() for layer in layers], biases)
+    stddevs = [(layer.scale() * layer.mask).numpy() for layer in layers]
+    return Posterior(means, stddevs, biases, tuple(n.conv for n in layers if n.conv))

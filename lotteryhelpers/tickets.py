@@ -31,8 +31,8 @@ class TicketRun(PickledByFields):
     best_step: int  # the evaluated step of least validation loss
     test_accuracy_at_best: float  # at that step, so chosen without the test set
 
-    final = property(lambda self: point(self.weights, self.biases), doc="The end, a Posterior without "
-                     "spread; with ``initial`` and ``masks`` it is what criteria read.")  # fmt: skip
+    final = property(lambda self: point(self.weights, self.biases, self.initial.convs),
+                     doc="The end, a Posterior without spread: what criteria read.")  # fmt: skip
     density = property(lambda self: density(self.masks), doc="The kept fraction, a ``Density``.")
 
     @functools.cached_property
@@ -47,15 +47,16 @@ class TicketRun(PickledByFields):
         return network
 
 
-def point(weights, biases):
+def point(weights, biases, convs=()):
     """A deterministic network as a Posterior: all its mass on these weights."""
-    return Posterior(weights, [np.zeros_like(w) for w in weights], biases)
+    return Posterior(weights, [np.zeros_like(w) for w in weights], biases, convs)
 
 
-def accuracy(weights, biases, split):
-    """The fraction of a split's images, ``dataset.test`` say, that these weights get right: no training."""
+def accuracy(weights, biases, split, convs=()):
+    """The fraction of a split's images, ``dataset.test`` say, that these weights get right: no training.
+    ``convs`` are the network's convolutions, its Posterior's."""
     images, labels = split.tensors
-    return float(np.mean(np.argmax(logits(weights, biases, images), axis=1) == labels.numpy()))
+    return float(np.mean(np.argmax(logits(weights, biases, images, convs), axis=1) == labels.numpy()))
 
 
 def train_ticket(dataset, initial, masks, config, *, compact=False, frozen=None, snapshots=(),
@@ -89,7 +90,8 @@ def train_ticket(dataset, initial, masks, config, *, compact=False, frozen=None,
         raise ValueError(f"frozen has shapes {[f.shape for f in at_rest]}; it must be finite, {right}")
 
     def whole(weights, biases):  # exact zeros, or the frozen values, whatever a compact network left there
-        return point([np.where(m, w, f) for m, w, f in zip(kept, weights, at_rest, strict=True)], biases)
+        weights = [np.where(m, w, f) for m, w, f in zip(kept, weights, at_rest, strict=True)]
+        return point(weights, biases, initial.convs)
 
     start = whole(initial.means, initial.biases)
     sizes, values = initial.sizes, (start.means, start.biases, kept)

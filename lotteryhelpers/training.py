@@ -15,7 +15,9 @@ import tensorflow as tf
 import tf_keras
 from tqdm.auto import tqdm
 
+from lotteryhelpers.masks import is_integer
 from lotteryhelpers.networks import build_network, check_not_forked, mean_logits
+from lotteryhelpers.papers.convolutions import Conv
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,11 +56,6 @@ def recipe(dataset, seed=0):
         common = {"batch_size": 64, "learning_rate": 3e-3, "seed": seed}
         return Recipe(TrainConfig(150, **common), TrainConfig(40, **common), (0, 5, 10, 20, 40, 80, 150))
     return Recipe(TrainConfig(15, seed=seed), TrainConfig(10, seed=seed), (0, 0.25, 1, 2, 4, 8, 15))
-
-
-def is_integer(value, least, most):
-    """Whether it is an integer, and none of Python's True and False, from ``least`` to ``most``."""
-    return isinstance(value, int | np.integer) and not isinstance(value, bool) and least <= value <= most
 
 
 def check_positive(name, value, *, or_zero=False):
@@ -106,8 +103,10 @@ class Trainer:
         self.bayesian = hasattr(layer_class, "kl")
         self.lock = threading.Lock()
         # partial: TensorFlow counts tracings by code and would take many networks for one traced many times
-        self.run_steps = tf.function(functools.partial(self._run_steps), jit_compile=True, autograph=False)
-        self.evaluate = tf.function(functools.partial(self._evaluate), jit_compile=True, autograph=False)
+        # XLA's convolutions are some ten times slower on a CPU than TensorFlow's own, oneDNN's
+        how = {"jit_compile": not any(isinstance(n, Conv) for n in sizes), "autograph": False}
+        self.run_steps = tf.function(functools.partial(self._run_steps), **how)
+        self.evaluate = tf.function(functools.partial(self._evaluate), **how)
 
     def _run_steps(self, images, labels, order, start, stop, kl_scale):
         """Take the steps ``start <= step < stop`` of an epoch's ``order``: the sums over the steps of the

@@ -73,7 +73,8 @@ def compact(weights, biases, masks, *, for_training=False):
     weights, biases = ([np.array(a, np.float32) for a in arrays] for arrays in (weights, biases))
     shapes = [w.shape for w in weights]
     if not all(len(s) == 2 for s in shapes) or any(a[1] != b[0] for a, b in pairwise(shapes)):
-        raise ValueError(f"weights have shapes {shapes}: a layer's units must be the next one's inputs")
+        raise ValueError(f"weights have shapes {shapes}: a layer's units must be the next one's inputs; "
+                         "convolutions can't be made compact")  # fmt: skip
     if [b.shape for b in biases] != [s[1:] for s in shapes]:
         raise ValueError(f"biases have shapes {[b.shape for b in biases]} for weights {shapes}")
     masks = [m.copy() for m in check_masks(masks, weights)]

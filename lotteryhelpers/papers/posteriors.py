@@ -10,6 +10,7 @@ from lotteryhelpers import noise as numbers
 from lotteryhelpers.bayesian import begin, fit
 from lotteryhelpers.masks import check_one_of
 from lotteryhelpers.networks import EPSILON, ESTIMATORS, Flipout, MaskedDense, put_weights
+from lotteryhelpers.papers.convolutions import product
 from lotteryhelpers.posterior import BayesianRun, Posterior
 from lotteryhelpers.tickets import TicketRun
 from lotteryhelpers.training import TrainConfig, check_positive, trainer_for
@@ -21,7 +22,8 @@ class Reparameterization(Flipout):
 
     def _apply_variational_kernel(self, inputs):
         posterior, self.kernel_posterior_tensor = self.kernel_posterior.distribution, None
-        return tf.matmul(inputs, posterior.loc + posterior.scale * self.draw_normals(self.loc.shape))
+        drawn = posterior.loc + posterior.scale * self.draw_normals(self.loc.shape)
+        return product(inputs, drawn, self.conv)
 
 
 class LocalReparameterization(Flipout):
@@ -30,9 +32,11 @@ class LocalReparameterization(Flipout):
 
     def _apply_variational_kernel(self, inputs):
         posterior, self.kernel_posterior_tensor = self.kernel_posterior.distribution, None
-        mean, variance = tf.matmul(inputs, posterior.loc), tf.matmul(inputs**2, posterior.scale**2)
+        mean = product(inputs, posterior.loc, self.conv)
+        variance = product(inputs**2, posterior.scale**2, self.conv)
         stddev = tf.sqrt(variance + EPSILON**2)  # an image of zeros must not make the gradient infinite
-        return mean + stddev * self.draw_normals([tf.shape(inputs)[0], self.units])
+        normals = self.draw_normals([tf.size(mean) // self.units, self.units])
+        return mean + stddev * tf.reshape(normals, tf.shape(mean))
 
 
 ESTIMATORS |= {"local": LocalReparameterization, "shared": Reparameterization}
@@ -78,7 +82,7 @@ class IvonDense(MaskedDense):
         """One draw for the whole batch, as in the paper."""
         drawn = self.draw(self.kernel.shape, self.key, self.calls.assign_add(1), stream=0)
         self.shift = self.scale() * self.mask * drawn
-        return self.activation(tf.matmul(inputs, self.kernel + self.shift) + self.bias)
+        return self.with_kernel(inputs, self.kernel + self.shift)
 
 
 class SignedIvonDense(IvonDense):
@@ -149,6 +153,8 @@ def laplace(dataset, ticket: TicketRun, *, prior_stddev=1.0) -> BayesianRun:
     check_positive("prior_stddev", prior_stddev)
     if not isinstance(ticket, TicketRun):
         raise ValueError(f"ticket is a {type(ticket).__name__}; it must be what train_ticket gives")
+    if ticket.initial.convs:
+        raise ValueError(f"ticket has the convolutions {ticket.initial.convs}; laplace knows none")
     precisions = [np.full(w.shape, np.float64(prior_stddev) ** -2) for w in ticket.weights]
     for images in np.array_split(dataset.train.images, -(-len(dataset.train.labels) // 1000)):
         inputs = [tf.convert_to_tensor(images)]

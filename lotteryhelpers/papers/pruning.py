@@ -56,10 +56,11 @@ def iterative_magnitude_pruning(dataset, initial, config, *, rounds=18, rate=0.2
     if not isinstance(rewind_step, int | np.integer) or not 0 <= rewind_step <= an_epoch * first.epochs:
         raise ValueError(f"rewind_step={rewind_step!r} must be a step, 0 to {an_epoch * first.epochs}")
     function, epoch, done = CRITERIA[criterion], rewind_step / an_epoch, []
-    untrained = initial if bayesian else point(initial.means, initial.biases)
+    untrained = initial if bayesian else point(initial.means, initial.biases, initial.convs)
     stand_in = types.SimpleNamespace(initial=untrained, final=untrained, masks=masks)
     # what either refuses is refused before training
-    prune(masks, function(stand_in, dataset=dataset, rng=np.random.default_rng(0)), rate)
+    convs = len(initial.convs)
+    prune(masks, function(stand_in, dataset=dataset, rng=np.random.default_rng(0)), rate, convs)
     start = None if rewind_step else initial
     for number in range(rounds + 1):
         last, origin = number == rounds, start or initial
@@ -72,18 +73,19 @@ def iterative_magnitude_pruning(dataset, initial, config, *, rounds=18, rate=0.2
         done.append(PruningRound(masks, start, ticket, run if bayesian and not last else None))
         if not last:
             rng = np.random.default_rng([config.seed, sum(int(m.sum()) for m in masks)])  # resumed, the same
-            masks = prune(masks, function(run, dataset=dataset, rng=rng), rate)
+            masks = prune(masks, function(run, dataset=dataset, rng=rng), rate, convs)
     return done
 
 
-def prune(masks, scores, rate):
+def prune(masks, scores, rate, convs=0):
     """Prune round(rate * remaining) of each hidden layer's weights and round(rate / 2 * remaining) of the
-    output layer's, those of the lowest score; what is pruned stays pruned."""
+    output layer's, and of the first ``convs`` layers', which are convolutions (Frankle & Carbin 2019, figure
+    2: Conv-2 and Conv-4); those of the lowest score. What is pruned stays pruned."""
     if not isinstance(rate, int | float | np.number) or not 0 < rate < 1:
         raise ValueError(f"rate={rate!r} must be above 0 and below 1, such as 0.2")
     masks = check_masks(masks, [np.asarray(s) for s in scores])
-    counts, rates = [int(m.sum()) for m in masks], [rate] * (len(masks) - 1) + [rate / 2]
-    counts = [n - round(r * n) for n, r in zip(counts, rates, strict=True)]
+    counts, slower = [int(m.sum()) for m in masks], {*range(convs), len(masks) - 1}
+    counts = [n - round((rate / 2 if i in slower else rate) * n) for i, n in enumerate(counts)]
     return keep_counts(pruned_last(masks, scores), counts)
 
 
@@ -118,7 +120,7 @@ def restart(initial, masks, action="rewind", *, keep_sign=True, seed=0, initiali
         elif action in ("rewind", "constant"):
             values = abs(values) * rng.choice([-1, 1], values.shape)
         mean[mask] = values
-    return Posterior(means, initial.stddevs, initial.biases)
+    return Posterior(means, initial.stddevs, initial.biases, initial.convs)
 
 
 def frozen_values(run, masks, action):

@@ -33,14 +33,22 @@ def _snip(run, *, dataset, **_):
     images, labels = dataset.train.tensors
     weights = [tf.Variable(m) for m in run.initial.means]
     with tf.GradientTape() as tape:
-        outputs = logits(weights, run.initial.biases, images)
+        outputs = logits(weights, run.initial.biases, images, run.initial.convs)
         loss = tf.reduce_mean(tf.nn.sparse_softmax_cross_entropy_with_logits(labels, outputs))
     return each(lambda w, g: abs(w * g.numpy()), run.initial.means, tape.gradient(loss, weights))
 
 
+def of_pixels(scores, dataset):
+    """The first layer's scores, and the others; a ValueError if they are a convolution's."""
+    first, *rest = scores
+    if len(first) != dataset.train.images.shape[1]:
+        raise ValueError("this criterion looks at pixels, and a convolution's weights belong to none")
+    return first, rest
+
+
 def dead_last(scores, dataset):
     """The scores, with those of pixels that no training image lights behind all others."""
-    live, (first, *rest) = dataset.train.images.max(axis=0) > 0, scores
+    live, (first, rest) = dataset.train.images.max(axis=0) > 0, of_pixels([*scores], dataset)
     return [np.where(live[:, None], first, first - 1e3), *rest]
 
 
@@ -64,7 +72,7 @@ def _shuffled(run, *, rng, **_):
 def _pixel_variance(run, *, dataset, rng, **_):
     """Control: drawn with a pixel's variance over the images as odds, layer 1 (Efraimidis, Spirakis 2006)."""
     odds = np.maximum(dataset.train.images.var(axis=0), 1e-9)[:, None]
-    first, *rest = each(lambda m: rng.random(m.shape), run.final.means)
+    first, rest = of_pixels(each(lambda m: rng.random(m.shape), run.final.means), dataset)
     return np.log(first) / odds, *rest
 
 

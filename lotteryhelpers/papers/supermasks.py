@@ -9,11 +9,12 @@ import tf_keras
 
 from lotteryhelpers import noise
 from lotteryhelpers.bayesian import check_fits
+from lotteryhelpers.networks import Layer
 from lotteryhelpers.tickets import accuracy
 from lotteryhelpers.training import train, trainer_for
 
 
-class SupermaskDense(tf_keras.layers.Dense):
+class SupermaskDense(Layer, tf_keras.layers.Dense):
     """A layer of fixed weights w that are kept with probability p = sigmoid(logit); the logits learn. Each
     call draws masks b ~ Bernoulli(p) and computes with w * b. Backwards, b counts as p: the straight-through
     estimator (Bengio et al. 2013, arXiv:1308.3432), which is exact where the loss is linear in each b.
@@ -21,7 +22,7 @@ class SupermaskDense(tf_keras.layers.Dense):
 
     def build(self, input_shape):
         """Make the fixed weights, the logits, and the noise's key and counter."""
-        shape = [input_shape[-1], self.units]
+        shape = [input_shape[-1], self.units] if self.conv is None else [*self.conv.shape]
         self.logit = self.add_weight("logit", shape, initializer="zeros")
         for name, size, kind in (("kernel", shape, None), ("bias", shape[1:], None), ("rescale", [], None),
                                  ("key", [2], tf.int64), ("calls", [], tf.int64)):  # fmt: skip
@@ -46,7 +47,7 @@ class SupermaskDense(tf_keras.layers.Dense):
 
     def call(self, inputs):
         """One draw for the whole batch, as in the paper."""
-        return self.activation(tf.matmul(inputs, self.masked(self.draw())) + self.bias)
+        return self.with_kernel(inputs, self.masked(self.draw()))
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -99,5 +100,6 @@ def train_supermask(dataset, initial, config, *, rescale=False):
         probabilities = tuple(tf.sigmoid(layer.logit).numpy() for layer in layers)
     run = SupermaskRun(history, initial.means, initial.biases, probabilities, bool(rescale))
     drawn = [run.sample(seed) for seed in range(10)]
-    at_rest, *sampled = [accuracy(run.kernels(m), run.biases, dataset.test) for m in (run.masks, *drawn)]
+    at_rest, *sampled = [accuracy(run.kernels(masks), run.biases, dataset.test, initial.convs)
+                         for masks in (run.masks, *drawn)]  # fmt: skip
     return dataclasses.replace(run, test_accuracy=at_rest, test_accuracy_sampled=float(np.mean(sampled)))

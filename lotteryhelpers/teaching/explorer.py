@@ -34,6 +34,9 @@ def explore(dataset, run, config, *, threshold=None):
     counts, said = ipywidgets.HTML(), ipywidgets.HTML()
     aside = ipywidgets.Output()  # never shown: takes the trainer's own progress bars
     picture, figure = (ipywidgets.Image(format="png", layout=full) for _ in "ab")
+    shape, pixel = dataset.image_shape, "pixel"
+    if run.final.convs:
+        shape, pixel = (run.final.convs[0].kernel,) * 2, "filter pixel"
     button = ipywidgets.Button(description="train", button_style="primary", icon="play")
 
     def masks():
@@ -48,8 +51,8 @@ def explore(dataset, run, config, *, threshold=None):
         counts.value = pd.DataFrame(table, [*rows]).to_html(border=0, header=False)
         drawn = Figure(figsize=(9.5, 2.9), dpi=90, layout="constrained")
         axes = drawn.subplots(1, 1 + len(kept), width_ratios=[3, 3] + [1.6] * (len(kept) - 1))
-        show_pixels(kept[0].mean(1), dataset.image_shape, ax=axes[0], vmin=0, vmax=1)
-        axes[0].set(title="kept of each pixel's weights")
+        show_pixels(kept[0].reshape(*shape, -1).mean(-1), shape, ax=axes[0], vmin=0, vmax=1)
+        axes[0].set(title=f"kept of each {pixel}'s weights")
         for layer, (mask, ax) in enumerate(zip(kept, axes[1:], strict=True), start=1):
             show_mask(mask, ax=ax, title=f"mask, layer {layer}")
         picture.value = print_figure(drawn, bbox_inches=None)

@@ -1,0 +1,90 @@
+"""Convolutions: what ``hidden=`` says of them, their sizes, and their products."""
+
+import dataclasses
+
+import numpy as np
+import tensorflow as tf
+
+from lotteryhelpers.masks import check_one_of, is_integer
+
+
+@dataclasses.dataclass(frozen=True)
+class Conv:
+    """A convolution, for ``hidden=`` before the integers: of stride 1, then each ``pool`` x ``pool`` pixels'
+    largest, then ReLU. Its kernel is ``[kernel * kernel * channels, units]``."""
+
+    units: int  # filters
+    kernel: int = 5  # pixels a side
+    pool: int = 2  # pixels a side, 1 for none; what is left over at the right and below is dropped
+    padding: str = "valid"  # "same": zeros around the image, so that what comes out is as large
+    image: tuple = ()  # what it reads, (rows, columns, channels): known only within a network
+
+    def __post_init__(self):
+        """Refuse what is no convolution."""
+        for name in ("units", "kernel", "pool"):
+            if not is_integer(getattr(self, name), 1, 10**5):
+                raise ValueError(f"{name}={getattr(self, name)!r} must be an integer from 1 to 100,000")
+        check_one_of("padding", self.padding, ("valid", "same"))
+        object.__setattr__(self, "image", tuple(self.image))  # JSON has lists
+
+    shape = property(lambda self: (self.kernel**2 * self.image[-1], self.units), doc="The kernel's.")
+
+    @property
+    def output(self):
+        """What it gives: (rows, columns, units)."""
+        lost = self.kernel - 1 if self.padding == "valid" else 0
+        rows, columns = ((side - lost) // self.pool for side in self.image[:2])
+        if min(rows, columns) < 1:
+            raise ValueError(f"{self} leaves nothing of such an image")
+        return rows, columns, self.units
+
+
+#: The classic LeNet-5 (LeCun et al. 1998), with ReLU and largest pixels: on 28 x 28, 61,470 weights.
+LENET_5 = (Conv(6, padding="same"), Conv(16), 120, 84)
+
+
+def on_images(sizes):
+    """``sizes`` that begin with the images' shape, such as ((28, 28), *LENET_5, 10), with their number of
+    pixels in its place, and every Conv told what it reads. A ValueError says what can't be."""
+    first, *rest = sizes
+    if isinstance(first, int | np.integer):
+        if any(isinstance(size, Conv) and not size.image for size in rest):
+            raise ValueError(f"sizes={sizes!r}: before a Conv the images' shape is needed, such as (28, 28)")
+        return tuple(sizes)
+    image, made = (*first, 1)[:3], [int(np.prod(first))]
+    for size in rest:
+        if isinstance(size, Conv):
+            if not image:
+                raise ValueError(f"{rest!r}: a Conv must come before the fully connected layers")
+            size = dataclasses.replace(size, image=image)
+        image = size.output if isinstance(size, Conv) else ()
+        made.append(size)
+    return tuple(made)
+
+
+def kernel_shapes(sizes):
+    """``(inputs, units)`` of each layer's kernel."""
+    shapes, inputs = [], sizes[0]
+    for size in sizes[1:]:
+        shapes.append(size.shape if isinstance(size, Conv) else (inputs, size))
+        inputs = int(np.prod(size.output)) if isinstance(size, Conv) else size
+    return shapes
+
+
+def product(inputs, kernel, conv=None):
+    """Of inputs ``[n, inputs]`` and a kernel ``[inputs, units]``; or ``conv``'s of flat or whole images,
+    ``[n, rows, columns, units]``."""
+    if conv is None:
+        return tf.matmul(inputs, kernel)
+    images = tf.reshape(inputs, [-1, *conv.image])
+    filters = tf.reshape(kernel, [conv.kernel, conv.kernel, conv.image[-1], conv.units])
+    return tf.nn.conv2d(images, filters, strides=1, padding=conv.padding.upper())
+
+
+def with_bias(sums, bias, conv=None):
+    """What a layer's ReLU gets, from its ``product``: ``[n, units]``, of a convolution flat, after pooling.
+    (The largest of sums with a bias is the largest sum with it, and there are fewer of those.)"""
+    if conv is None:
+        return tf.nn.bias_add(sums, bias)
+    pooled = tf.nn.max_pool2d(sums, conv.pool, conv.pool, "VALID") if conv.pool > 1 else sums
+    return tf.reshape(tf.nn.bias_add(pooled, bias), [-1, int(np.prod(conv.output))])
