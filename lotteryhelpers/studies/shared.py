@@ -72,6 +72,12 @@ def trained(dataset, start, source, config, **options):
     return lh.load_or_train_bayesian(dataset, config, initial=start, **options)
 
 
+def masks_of(dataset, run, seed, criterion, density, **options):
+    """One mask; chance depends on seed and density alone. ``options`` are ``masks_for``'s."""
+    rng = np.random.default_rng([seed, round(1e6 * density)])
+    return lh.masks_for(run, criterion, density, dataset=dataset, rng=rng, **options)
+
+
 def unspread(start, stddev=1.2e-7):
     """A start with these deviations. The least stay below 2e-5: a network with the prior as penalty, MAP."""
     return lh.Posterior(start.means, [np.full_like(m, stddev) for m in start.means], start.biases)
