@@ -28,8 +28,6 @@ TINY = {
     "thresholds": {"seeds": (7,)} | BOTH,
     "named": {"seeds": (7,)} | BOTH,
     "priors": {"seeds": (7,), "densities": (0.2,), "priors": (0.3,), "kl_weights": (1.0,)} | BOTH,
-    "magnitude": {"seeds": (7,), "densities": (0.2,)} | BOTH,
-    "stability": {"seeds": (7, 8), "densities": (0.2,), "bayesian": LONG},
     "rounds": {"seeds": (7,), "kinds": ("one-shot, other order", "snr"), "clocks": ("first",),
                "lengths": dict.fromkeys(("ticket", "clock", "bayesian"), lh.TrainConfig(1, 128))},
     "masks": {"seeds": (7,), "densities": (0.2,), "action_densities": (), "frozen_densities": (0.2,), "grid": (0.5,),
@@ -76,7 +74,7 @@ def without_seconds(rows):
 @pytest.mark.parametrize(("name", "table"), TABLES, ids=[table for _, table in TABLES])
 def test_tiny_rows_on_digits_have_the_stored_tables_columns(name, table, digits, cluster):
     options = {"table": table} if len(MODULES[name].TABLES) > 1 else {}
-    if name in ("thresholds", "criteria", "named", "priors", "magnitude"):  # else a sweep starts its own processes
+    if name in ("thresholds", "criteria", "named", "priors"):  # else a sweep starts its own processes
         options["client"] = cluster
     rows = list(MODULES[name].rows(digits, **TINY[name], **options))
     stored = pd.read_csv(RESULTS / f"{table}.csv", keep_default_na=False)

@@ -121,24 +121,22 @@ class Table:
             raise ValueError(f"{column} isn't a finite number for seeds {_some(bad)} where {_text(where)}")
         return found.sort_index() * (100 if "accuracy" in column else 1)
 
-    def pair(self, column, a, b, *, lengths=None, seeds=None, other=None):
-        """Two Series of a column, of the rows that the dicts ``a`` and ``b`` name, on the same seeds.
-        ``lengths``, such as "after 22 against 55 epochs", names a difference in ``steps``; without it they
-        must be equal ("steps" and "seconds" are lengths themselves). ``seeds`` are those to compare; without
-        them both must have the same. ``other`` is the Table in which b is, if not in this one."""
+    def pair(self, column, a, b, *, lengths=None):
+        """Two Series of a column, of the rows that the dicts ``a`` and ``b`` name; both must have the same
+        seeds. ``lengths``, such as "after 22 against 55 epochs", names a difference in ``steps``; without it
+        they must be equal ("steps" and "seconds" are lengths themselves)."""
         if column not in ("steps", "seconds"):
-            self.lengths_of(a, b, lengths, seeds=seeds, other=other)
-        found = [self.values(column, **a), (self if other is None else other).values(column, **b)]
-        wanted = {*found[0].index, *found[1].index} if seeds is None else {*seeds}
-        for side, series in zip((a, b), found, strict=True):
-            if lacking := sorted(wanted - {*series.index}):
-                raise ValueError(f"no seeds {_some(lacking)} where {_text(side)}: choose, seeds=[...]")
-        return tuple(series[series.index.isin(wanted)] for series in found)
+            self.lengths_of(a, b, lengths)
+        ours, theirs = self.values(column, **a), self.values(column, **b)
+        for side, lacking in ((a, {*theirs.index} - {*ours.index}), (b, {*ours.index} - {*theirs.index})):
+            if lacking:
+                raise ValueError(f"no seeds {_some(sorted(lacking))} where {_text(side)}: leave them out")
+        return ours, theirs
 
-    def lengths_of(self, a, b, lengths=None, **how):
+    def lengths_of(self, a, b, lengths=None):
         """``lengths`` where those of a and b differ, or no ``steps`` tell; "" where they are equal."""
-        if not lengths or all("steps" in table.frame for table in (self, how.get("other") or self)):
-            ours, theirs = self.pair("steps", a, b, **how)
+        if not lengths or "steps" in self.frame:
+            ours, theirs = self.pair("steps", a, b)
             if (ours == theirs).all():
                 return ""
             if not lengths:

@@ -107,15 +107,15 @@ def found(dataset, seed, finder, shape, batch):
     else:
         kind, count, epochs, size = finder
         few, config = subset(dataset, count, seed), lh.TrainConfig(epochs, size, seed=seed)
-        seen = epochs * (count // size) * size * (1 if kind in ("dense", "ivon") else 2)
+        cost, criterion = (1, "magnitude") if kind in ("dense", "ivon") else (2, "snr")
+        seen = epochs * (count // size) * size * cost
         if kind == "dense":
-            scores = lh.CRITERIA["magnitude"](lh.train_ticket(few, start, None, config))
+            run = lh.train_ticket(few, start, None, config)
         elif kind == "ivon":
             run = lh.train_ivon(few, config, initial=unspread(start, 0.02), noise="signs")
-            scores = lh.CRITERIA["magnitude"](run)
         else:
             run = lh.train_bayesian(few, config, initial=start, estimator=kind)
-            scores = lh.CRITERIA["snr"](run)
+        scores = lh.CRITERIA[criterion](run)
     return masks_of(scores, shape), seen * whole
 
 

@@ -20,7 +20,7 @@ import itertools
 import math
 
 import lotteryhelpers as lh
-from lotteryhelpers.studies.shared import at, controls, gather, start_of, subset, ticket, trained, unspread
+from lotteryhelpers.studies.shared import at, controls, gather, start_of, subset, ticket, trained
 
 TABLES = {"08_data": "source criterion density budget images seed"}
 STORED = {"seeds": range(300, 305), "densities": (0.2, 0.05), "added_images": (300, 3_000), "batch": 100,
@@ -49,13 +49,11 @@ def rows(dataset, seeds, images, added_images, densities, batch, rate, steps, ep
 def tickets(dataset, source, criteria, images, densities, batch, rate, steps, epochs, config):
     """All tickets from one subset; one training, as long as the longer budget."""
     start, few = start_of(dataset, config.seed), subset(dataset, images, config.seed)
-    begin, kind, an_epoch = start, source, images // batch
-    if source == "map":
-        begin, kind = unspread(start), "dense"
+    kind, an_epoch = "dense" if source == "map" else source, images // batch
     budgets = {"equal steps": steps[kind] / an_epoch, "equal epochs": epochs[kind]}
     length = math.ceil(max(budgets.values()))
     finding = lh.TrainConfig(length, batch, rate, config.seed, evaluate_every=length * an_epoch)
-    run = trained(few, begin, source, finding, snapshots=tuple(budgets.values()))
+    run = trained(few, start, source, finding, snapshots=tuple(budgets.values()))
     for criterion, density, budget in itertools.product(criteria, densities, budgets):
         scores = lh.CRITERIA[criterion](at(run, run.snapshots[budgets[budget]]))
         yield {"seed": config.seed, "source": source, "images": images, "criterion": criterion,

@@ -18,7 +18,7 @@ import itertools
 import numpy as np
 
 import lotteryhelpers as lh
-from lotteryhelpers.studies.shared import gather, start_of, ticket, trained
+from lotteryhelpers.studies.shared import gather, masks_of, start_of, ticket, trained
 
 TABLES = {"07_untrained": "source criterion seed density",
           "07_tickets": "source criterion pruned action seed density keep_sign"}  # fmt: skip
@@ -46,12 +46,6 @@ def rows(dataset, seeds, densities, action_densities, frozen_densities, grid, le
         sources = [("posterior", lengths[0]), *((f"dense, {c.epochs} epochs", c) for c in lengths)]
         calls = [(untrained, seed, *source, grid) for seed in seeds for source in sources]
     return gather(dataset, calls, client)
-
-
-def masks_of(dataset, run, seed, criterion, density):
-    """One mask; chance depends on seed and density alone."""
-    rng = np.random.default_rng([seed, round(1e6 * density)])
-    return lh.keep_fraction(lh.CRITERIA[criterion](run, dataset=dataset, rng=rng), density)
 
 
 def tickets(dataset, seed, source, criterion, densities, action_densities, frozen_densities, length, config):

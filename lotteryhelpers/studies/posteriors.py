@@ -30,7 +30,7 @@ import tensorflow_probability as tfp
 
 import lotteryhelpers as lh
 from lotteryhelpers.studies import frontier, settled
-from lotteryhelpers.studies.shared import gather, start_of, ticket, trained, unspread
+from lotteryhelpers.studies.shared import gather, masks_of, start_of, ticket, trained, unspread
 
 TABLES = {"11_posteriors": "source criterion scope density seed", "11_costs": "finder shape rate seed epochs",
           "11_transplants": "masks density seed"}  # fmt: skip
@@ -115,9 +115,9 @@ def tickets(dataset, of, densities, thresholds):
         last = lh.iterative_magnitude_pruning(dataset, start, of["cheap"], rounds=7, rate=rate)[-1]
         best[density] = lh.prune(last.masks, lh.CRITERIA["magnitude"](last.ticket), rate)
     for source, criterion, scope, density in dict.fromkeys(asked):
-        rng, masks = np.random.default_rng([config.seed, round(1e6 * density)]), best.get(density)
+        masks = best.get(density)
         if source in runs:
-            masks = lh.masks_for(runs[source], criterion, density, scope=scope, dataset=dataset, rng=rng)
+            masks = masks_of(dataset, runs[source], config.seed, criterion, density, scope=scope)
         row = {"source": source, "criterion": criterion, "scope": scope, "density": density}
         row |= {"overlap": lh.jaccard(masks, best[density])} if density in best else {}
         if (criterion, scope) == ("variance", "layer"):
@@ -131,8 +131,8 @@ def transplants(dataset, of):
     config, dense = of["Flipout"], found(dataset, "dense", of)
     start, (images, labels) = start_of(dataset, config.seed), dataset.test.tensors
     for name, density in (("whole", 1.0), *itertools.product(("magnitude", "random"), (0.2, 0.05))):
-        rng, began = np.random.default_rng([config.seed, round(1e6 * density)]), time.time()
-        masks = None if name == "whole" else lh.masks_for(dense, name, density, rng=rng)
+        began = time.time()
+        masks = None if name == "whole" else masks_of(dataset, dense, config.seed, name, density)
         run = lh.train_bayesian(dataset, config, initial=start, masks=masks)
         seconds = time.time() - began
         drawn = [tf.nn.log_softmax(run.network(images)) for _ in range(20)]

@@ -34,7 +34,7 @@ import time
 import numpy as np
 
 import lotteryhelpers as lh
-from lotteryhelpers.studies.shared import gather, kept, start_of, trained, unspread
+from lotteryhelpers.studies.shared import gather, kept, start_of, trained
 
 LEVELS = (3, 7, 9, 15, 18)  # the rounds of the controls: 51.3, 21.1, 13.5, 3.6 and 1.9% are left
 #: kind: what scores it (a posterior, or a dense network of one of the lengths), and the criterion
@@ -114,8 +114,7 @@ def control(dataset, seed, lengths, kind):
                 lambda: train(dataset, seed, lengths["ticket"], None)[1]["validation_loss"])
     order = 1000 if "other order" in kind else 0
     if source in ("posterior", "map"):
-        begin = unspread(start) if source == "map" else start
-        run = trained(dataset, begin, source, dataclasses.replace(lengths["bayesian"], seed=seed))
+        run = trained(dataset, start, source, dataclasses.replace(lengths["bayesian"], seed=seed))
         scores = lh.CRITERIA[criterion](run)
     elif source:
         ticket, row = train(dataset, seed, lengths[source], None, goal, order=order)

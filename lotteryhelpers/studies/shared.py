@@ -66,10 +66,18 @@ def start_of(dataset, seed, initializer="glorot"):
 
 
 def trained(dataset, start, source, config, **options):
-    """The training that masks come from: of the ``"dense"`` network, or of any other source's posterior."""
+    """The training that masks come from: of the ``"dense"`` network, of the same with the prior as penalty,
+    ``"map"``, or of any other source's posterior."""
     if source == "dense":
         return lh.train_ticket(dataset, start, None, config, **options)
+    start = unspread(start) if source == "map" else start
     return lh.load_or_train_bayesian(dataset, config, initial=start, **options)
+
+
+def masks_of(dataset, run, seed, criterion, density, **options):
+    """One mask; chance depends on seed and density alone. ``options`` are ``masks_for``'s."""
+    rng = np.random.default_rng([seed, round(1e6 * density)])
+    return lh.masks_for(run, criterion, density, dataset=dataset, rng=rng, **options)
 
 
 def unspread(start, stddev=1.2e-7):

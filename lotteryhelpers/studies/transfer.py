@@ -33,7 +33,7 @@ def rows(dataset, seeds, pairs, densities, finding, ticket=None, client=None):
         for source, found_on in itertools.product(CRITERIA, (old, new)):
             length = dataclasses.replace(finding[source], seed=seed)
             calls += [(tickets, source, found_on, new, densities, length, config)]
-        calls += [(chance, new, densities, config)]
+        calls += [(tickets, "control", "nothing", new, densities, None, config)]
     return gather(dataset, calls, client)
 
 
@@ -50,16 +50,14 @@ def task(dataset, name):
 
 
 def tickets(dataset, source, found_on, trained_on, densities, finding, config):
-    """All tickets for one task from one training."""
-    old, new = task(dataset, found_on), task(dataset, trained_on)
-    start, run = start_of(new, config.seed), trained(old, start_of(old, config.seed), source, finding)
+    """All tickets for one task from one training, or its controls."""
+    new, named = task(dataset, trained_on), {"seed": config.seed, "source": source}
+    named |= {"found_on": found_on, "trained_on": trained_on}
+    if source == "control":
+        yield from controls(new, named, densities, config, output_density=1.0)
+        return
+    old, start = task(dataset, found_on), start_of(new, config.seed)
+    run = trained(old, start_of(old, config.seed), source, finding)
     for criterion, density in itertools.product(CRITERIA[source], densities):
         masks = lh.keep_fraction(lh.CRITERIA[criterion](run), density, output_density=1.0)
-        yield {"seed": config.seed, "source": source, "found_on": found_on, "trained_on": trained_on,
-            "criterion": criterion, "density": density} | ticket(new, start, masks, config)  # fmt: skip
-
-
-def chance(dataset, trained_on, densities, config):
-    """The controls of one task."""
-    named = {"seed": config.seed, "source": "control", "found_on": "nothing", "trained_on": trained_on}
-    yield from controls(task(dataset, trained_on), named, densities, config, output_density=1.0)
+        yield named | {"criterion": criterion, "density": density} | ticket(new, start, masks, config)
