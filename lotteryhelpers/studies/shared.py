@@ -60,9 +60,9 @@ def kept(dataset, key, make, study=None):
     return value
 
 
-def start_of(dataset, seed, initializer="glorot"):
-    """The start of a trial, with 300 and 100 hidden units."""
-    return lh.draw_initial((dataset.train.images.shape[1], 300, 100, dataset.num_classes), seed, initializer)
+def start_of(dataset, seed, initializer="glorot", hidden=(300, 100)):
+    """The start of a trial."""
+    return lh.draw_initial((dataset.image_shape, *hidden, dataset.num_classes), seed, initializer)
 
 
 def trained(dataset, start, source, config, **options):
@@ -82,7 +82,7 @@ def masks_of(dataset, run, seed, criterion, density, **options):
 
 def unspread(start, stddev=1.2e-7):
     """A start with these deviations. The least stay below 2e-5: a network with the prior as penalty, MAP."""
-    return lh.Posterior(start.means, [np.full_like(m, stddev) for m in start.means], start.biases)
+    return dataclasses.replace(start, stddevs=[np.full_like(m, stddev) for m in start.means])
 
 
 def at(run, snapshot):
@@ -95,17 +95,22 @@ def subset(dataset, images, seed):
     return dataclasses.replace(dataset, train=dataset.train.draw(images, seed, "images"))
 
 
+def row_of(run):
+    """A ``TicketRun``'s step of least loss, its accuracies and its length."""
+    accuracies = {name: getattr(run, name) for name in ("test_accuracy_at_best", "test_accuracy")}
+    return {"early_stopping_step": run.best_step} | accuracies | {"steps": int(run.history.step.iloc[-1])}
+
+
 def ticket(dataset, start, masks, config, frozen=None, best_step=False):
     """Train a ticket, or read its row: accuracies, steps, seconds; with ``best_step`` that of least loss."""
 
     def make():
         began = time.time()
         run = lh.train_ticket(dataset, start, masks, config, frozen=frozen)
-        accuracies = {n: getattr(run, n) for n in ("test_accuracy_at_best", "test_accuracy")}
-        length = {"steps": int(run.history.step.iloc[-1]), "seconds": time.time() - began}
-        return {"early_stopping_step": int(run.best_step)} | accuracies | length
+        return row_of(run) | {"seconds": time.time() - began}
 
-    key = {"start": [start.means, start.biases], "masks": masks, "config": config, "frozen": frozen}
+    begin = [start.means, start.biases, start.convs]
+    key = {"start": begin, "masks": masks, "config": config, "frozen": frozen}
     row = kept(dataset, key, make)
     return row if best_step else {k: v for k, v in row.items() if k != "early_stopping_step"}
 
