@@ -28,8 +28,9 @@ def start():
 @pytest.mark.filterwarnings("ignore:.*add_variable.* is deprecated")
 def test_keras_contenders_learn(digits, start, monkeypatch):
     monkeypatch.setattr(contenders, "BATCH", 32)
-    for network in (contenders.build_network(contenders.tf_keras.layers.Dense, SIZES),
-                    contenders.tfp_network(digits, start)):  # fmt: skip
+    small = lh.draw_initial((digits.image_shape, lh.Conv(6, 3, padding="same"), 12, 10), 0)
+    for network in (contenders.plain_keras(start), contenders.tfp_network(digits, start),
+                    contenders.plain_keras(small), contenders.tfp_network(digits, small)):  # fmt: skip
         run = contenders.keras_run(network, digits)
         run(30)
         accuracy = network.evaluate(digits.test.images, digits.test.labels, verbose=0)[1]

@@ -1,18 +1,23 @@
 """Convolutions: against Keras' and TFP's own, and everything that is done with a network, done with them."""
 
 import dataclasses
+import sys
 
 import numpy as np
 import pytest
 import tensorflow as tf
 import tensorflow_probability as tfp
 import tf_keras
+from common import ROOT
 
 import lotteryhelpers as lh
 from lotteryhelpers.networks import ESTIMATORS, MaskedDense, build_network, logits
 from lotteryhelpers.papers.convolutions import kernel_shapes, on_images
 from lotteryhelpers.posterior import put_posterior
 from lotteryhelpers.teaching.explorer import explore
+
+sys.path.insert(0, str(ROOT / "tests" / "benchmarks"))
+import contenders  # noqa: E402
 
 SMALL = lh.Conv(6, 3, padding="same"), lh.Conv(16, 3, padding="same"), 32
 CONFIG = lh.TrainConfig(6, 64, 3e-3, seed=3)
@@ -21,18 +26,6 @@ CONFIG = lh.TrainConfig(6, 64, 3e-3, seed=3)
 @pytest.fixture(scope="module")
 def run(digits):
     return lh.train_bayesian(digits, CONFIG, hidden=SMALL, initializer="glorot", kl_weight=0.1, snapshots=(2,))
-
-
-def plain_keras(start, image_shape, conv=tf_keras.layers.Conv2D, dense=tf_keras.layers.Dense):
-    """The same network of Keras' own layers, from flat images."""
-    layers = [tf_keras.layers.Reshape((*image_shape, 1))]
-    for one in start.convs:
-        layers.append(conv(one.units, one.kernel, padding=one.padding, activation="relu"))
-        layers += [tf_keras.layers.MaxPool2D(one.pool)] * (one.pool > 1)
-    hidden = [dense(units, activation="relu") for units in start.sizes[1 + len(start.convs) : -1]]
-    network = tf_keras.Sequential([*layers, tf_keras.layers.Flatten(), *hidden, dense(start.sizes[-1])])
-    network.build([None, start.sizes[0]])
-    return network
 
 
 def in_keras_shapes(start):
@@ -46,7 +39,7 @@ def in_keras_shapes(start):
 def test_logits_are_those_of_kerass_layers(hidden):
     shape = (28, 28) if hidden is lh.LENET_5 else (9, 11)
     start = lh.draw_initial((shape, *hidden, 10), 0)
-    keras, images = plain_keras(start, shape), np.random.default_rng(1).random((20, np.prod(shape)), np.float32)
+    keras, images = contenders.plain_keras(start), np.random.default_rng(1).random((20, np.prod(shape)), np.float32)
     keras.set_weights(in_keras_shapes(start))
     found = logits(start.means, start.biases, images, start.convs)
     np.testing.assert_allclose(found, keras(images), rtol=1e-4, atol=1e-5)
@@ -67,7 +60,7 @@ def test_training_takes_kerass_own_first_steps(masked, digits):
     masks = lh.keep_fraction([abs(m) for m in start.means], 0.3, convs=2) if masked else None
     config = lh.TrainConfig(1, 125, 3e-3, seed=8)
     ticket = lh.train_ticket(digits, start, masks, config)
-    keras = plain_keras(ticket.initial, digits.image_shape)
+    keras = contenders.plain_keras(ticket.initial)
     keras.set_weights(in_keras_shapes(ticket.initial))
     loss = tf_keras.losses.SparseCategoricalCrossentropy(from_logits=True)
     keras.compile(tf_keras.optimizers.Adam(3e-3), loss)

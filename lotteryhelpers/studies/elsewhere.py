@@ -74,7 +74,7 @@ def tickets(dataset, data, hidden, seed, densities, *lengths):
         if density < 1:
             masks = masks_of(dataset, runs[source], seed, criterion, density, scope=scope)
         yield {"seed": seed, "source": source, "criterion": criterion, "scope": scope, "density": density,
-               } | ticket(dataset, start, masks, config)  # fmt: skip
+               } | ticket(dataset, start, masks, config, also=("curve",))  # fmt: skip
 
 
 def rounds(dataset, hidden, seed, levels, config):
@@ -88,8 +88,8 @@ def rounds(dataset, hidden, seed, levels, config):
     named = {"seed": seed}
     for number, one in enumerate(done):
         left = {"round": number, "weights_left": one.density.overall}
-        yield named | {"kind": "iterative"} | left | row_of(one.ticket)
+        yield named | {"kind": "iterative"} | left | row_of(one.ticket, "early_stopping_step")
         for kind, begin, masks in (("one-shot", start, once[number]), ("reinitialised", fresh, one.masks)):
             if number in levels:
-                row = ticket(dataset, begin, masks, config, best_step=True)
+                row = ticket(dataset, begin, masks, config, also=("early_stopping_step",))
                 yield named | {"kind": kind} | left | {k: v for k, v in row.items() if k != "seconds"}

@@ -95,24 +95,25 @@ def subset(dataset, images, seed):
     return dataclasses.replace(dataset, train=dataset.train.draw(images, seed, "images"))
 
 
-def row_of(run):
-    """A ``TicketRun``'s step of least loss, its accuracies and its length."""
-    accuracies = {name: getattr(run, name) for name in ("test_accuracy_at_best", "test_accuracy")}
-    return {"early_stopping_step": run.best_step} | accuracies | {"steps": int(run.history.step.iloc[-1])}
+def row_of(run, *also):
+    """A ``TicketRun``'s accuracies and length; ``also`` its ``"early_stopping_step"``, of least validation
+    loss, or its ``"curve"``, the validation accuracies, as text."""
+    row = {"early_stopping_step": run.best_step, "test_accuracy_at_best": run.test_accuracy_at_best,
+           "test_accuracy": run.test_accuracy, "steps": int(run.history.step.iloc[-1]),
+           "curve": " ".join(f"{accuracy:.4f}" for accuracy in run.history.validation_accuracy)}  # fmt: skip
+    return {k: v for k, v in row.items() if k in (*also, "test_accuracy_at_best", "test_accuracy", "steps")}
 
 
-def ticket(dataset, start, masks, config, frozen=None, best_step=False):
-    """Train a ticket, or read its row: accuracies, steps, seconds; with ``best_step`` that of least loss."""
+def ticket(dataset, start, masks, config, frozen=None, also=()):
+    """Train a ticket, or read its row: accuracies, steps, seconds, and ``also`` what ``row_of`` knows."""
 
     def make():
         began = time.time()
         run = lh.train_ticket(dataset, start, masks, config, frozen=frozen)
-        return row_of(run) | {"seconds": time.time() - began}
+        return row_of(run, *also) | {"seconds": time.time() - began}
 
-    begin = [start.means, start.biases, start.convs]
-    key = {"start": begin, "masks": masks, "config": config, "frozen": frozen}
-    row = kept(dataset, key, make)
-    return row if best_step else {k: v for k, v in row.items() if k != "early_stopping_step"}
+    key = {"masks": masks, "config": config, "frozen": frozen, "also": also}
+    return kept(dataset, key | {"start": [start.means, start.biases, start.convs]}, make)
 
 
 def controls(dataset, named, densities, config, **options):

@@ -184,6 +184,23 @@ def epochs(report, data, rounds):
         group(report, f"IVON, {noise}", ivon, data, rounds, ours, [("this module, dense", "at most", limit)])
 
 
+def lenet(report, dataset, rounds):
+    import contenders as c
+
+    import lotteryhelpers as lh
+
+    data = dataset, lh.draw_initial((dataset.image_shape, *lh.LENET_5, 10), 0, "glorot")
+    report.add("# LeNet-5", "", "61,470 weights, two of five layers convolutions, whose epoch XLA doesn't compile.", "")
+    ours, keras = "**this module**", "tf_keras fit"
+    dense = {ours: c.our_dense, keras: c.keras_dense}
+    group(report, "LeNet-5, dense", dense, data, rounds, ours, [(keras, "at most", 0.9)])
+    masked = {ours: c.our_masked, keras: c.keras_dense, "tf_keras fit, masked": c.keras_masked}
+    group(report, "LeNet-5, 20% kept", masked, data, rounds, ours, [(keras, "at most", 0.9)])
+    bayesian, theirs = {ours: c.our_bayesian}, "tf_keras fit of TFP's Flipout layers"
+    group(report, "LeNet-5, Bayesian", bayesian | {theirs: c.keras_bayesian}, data, rounds, ours,
+          [(theirs, "at most", 0.6)])  # fmt: skip
+
+
 def steps(report, data, rounds):
     import contenders as c
 
@@ -245,7 +262,7 @@ def main():
     )
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument(
-        "--only", nargs="*", choices=("epochs", "steps", "processes", "growth", "compact", "workers")
+        "--only", nargs="*", choices=("epochs", "lenet", "steps", "processes", "growth", "compact", "workers")
     )
     options = parser.parse_args()
     warnings.filterwarnings("ignore", message=".*add_variable.* is deprecated", category=UserWarning)
@@ -265,9 +282,11 @@ def main():
                f"with everything before and after. Medians of {options.rounds} rounds.", "")  # fmt: skip
     report.add("Not tried: a GPU. There the same Philox would run on the device; whether it is the best choice there "
                "is not known. It is made in one place, lotteryhelpers/noise.py.", "")  # fmt: skip
-    chosen = options.only or ("epochs", "steps", "processes", "growth", "compact", "workers")
+    chosen = options.only or ("epochs", "lenet", "steps", "processes", "growth", "compact", "workers")
     if "epochs" in chosen:
         epochs(report, data, options.rounds)
+    if "lenet" in chosen:
+        lenet(report, dataset, options.rounds)
     if "steps" in chosen:
         steps(report, data, max(1, options.rounds - 1))
     if "processes" in chosen:

@@ -15,7 +15,7 @@ import tf_keras
 
 import lotteryhelpers as lh
 from lotteryhelpers import noise
-from lotteryhelpers.networks import EPSILON, Flipout, MaskedDense, build_network, put_weights
+from lotteryhelpers.networks import EPSILON, Flipout, Layer, MaskedDense, build_network, put_weights
 from lotteryhelpers.posterior import put_posterior
 from lotteryhelpers.training import Trainer, train
 
@@ -25,7 +25,7 @@ keras_loss = functools.partial(tf_keras.losses.SparseCategoricalCrossentropy, fr
 
 def random_masks(start, density=0.2):
     rng = np.random.default_rng(0)
-    return lh.keep_fraction([rng.random(m.shape) for m in start.means], density)
+    return lh.keep_fraction([rng.random(m.shape) for m in start.means], density, convs=len(start.convs))
 
 
 # --- this module, through the calls that a reader makes
@@ -65,8 +65,20 @@ def keras_run(network, dataset, **options):
     return run
 
 
+def plain_keras(start, conv=tf_keras.layers.Conv2D, dense=tf_keras.layers.Dense):
+    """The network of Keras' own layers, from flat images."""
+    layers = [tf_keras.layers.Reshape(start.convs[0].image)] if start.convs else []
+    for one in start.convs:
+        layers.append(conv(one.units, one.kernel, padding=one.padding, activation="relu"))
+        layers += [tf_keras.layers.MaxPool2D(one.pool)] * (one.pool > 1)
+    hidden = [dense(units, activation="relu") for units in start.sizes[1 + len(start.convs) : -1]]
+    network = tf_keras.Sequential([*layers, tf_keras.layers.Flatten(), *hidden, dense(start.sizes[-1])])
+    network.build([None, start.sizes[0]])
+    return network
+
+
 def keras_dense(dataset, start, **options):
-    return keras_run(build_network(tf_keras.layers.Dense, start.sizes), dataset, **options)
+    return keras_run(plain_keras(start), dataset, **options)
 
 
 def keras_masked(dataset, start):
@@ -76,10 +88,11 @@ def keras_masked(dataset, start):
 
 
 def tfp_network(dataset, start):
-    """TFP's layer as its documentation has it, the KL divided by the number of images."""
+    """TFP's layers as its documentation has them, the KL divided by the number of images."""
     num_images = len(dataset.train.labels)
     kl = lambda q, p, _: tfp.distributions.kl_divergence(q, p) / num_images  # noqa: E731
-    return build_network(functools.partial(tfp.layers.DenseFlipout, kernel_divergence_fn=kl), start.sizes)
+    layers = (tfp.layers.Convolution2DFlipout, tfp.layers.DenseFlipout)
+    return plain_keras(start, *(functools.partial(layer, kernel_divergence_fn=kl) for layer in layers))
 
 
 def keras_bayesian(dataset, start):
@@ -177,7 +190,7 @@ def with_trainer(trainer, dataset, prepare, *, kl_weight=0.0, jit=True):
     return run
 
 
-class MaskInForwardPass(tf_keras.layers.Dense):
+class MaskInForwardPass(Layer, tf_keras.layers.Dense):
     """As MaskedDense was before: a product with the mask in every forward pass."""
 
     def build(self, input_shape):
