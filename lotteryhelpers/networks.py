@@ -33,7 +33,8 @@ class Layer:
     def build(self, input_shape):
         """Make what the Keras layer makes, for the kernel's shape."""
         super().build(input_shape if self.conv is None else [None, self.conv.shape[0]])
-        self.input_spec = None  # it would ask for as many inputs as the kernel has rows
+        if self.conv is not None:  # not as many inputs as the kernel has rows
+            self.input_spec = tf_keras.layers.InputSpec(axes={-1: input_shape[-1]})
 
     def get_config(self):
         """For Keras' way of saving."""

@@ -246,6 +246,11 @@ def test_a_keras_file_of_a_ticket_is_the_same_network(run, digits, tmp_path):
     np.testing.assert_allclose(back(images), ticket.network(images), atol=1e-6)
 
 
+def test_images_of_another_size_are_refused_by_the_network(run):
+    with pytest.raises(ValueError, match="expected axis -1 of input shape to have value 64"):
+        run.network(np.zeros((2, 49), np.float32))
+
+
 def test_a_mask_that_lets_no_unit_through_is_refused(run, digits):
     """Two layers that keep weights, but the second reads only the filter that the first prunes whole."""
     masks = [np.ones(m.shape, bool) for m in run.initial.means]

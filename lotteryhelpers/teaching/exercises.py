@@ -232,10 +232,10 @@ def check_products(products):
     def right(masks, uses):
         return sum(int(m.sum()) * n for m, n in zip(masks, uses, strict=True))
     return compare(products, cases, right, {
-        "a filter's weight is used once at every place, not once an image": lambda m, n: right(m, [1] * len(n)),
+        "a filter's weight is used at every place, not once an image": lambda m, n: right(m, [1] * len(n)),
         "pruned weights are counted, and a sparse layer computes only with kept ones":
             lambda m, n: right([x | True for x in m], n),
-        "every layer has its own number; they are to be added up":
+        "a number for each layer; they are to be added up":
             lambda m, n: [int(x.sum()) * k for x, k in zip(m, n, strict=True)],
         "all weights are counted as if every layer used them equally often":
             lambda m, n: right(m, [1] * len(n)) * sum(n)})
