@@ -377,13 +377,6 @@ WRONG = {
         (lambda x, sigma, seed: np.random.standard_normal((len(x), sigma.shape[1])), "two calls"),
         (local_noise_of_x, "in place"),
     ],
-    "check_products": [
-        (lambda masks, uses: sum(m.sum() for m in masks), "at every place"),
-        (lambda masks, uses: sum(m.size * n for m, n in zip(masks, uses, strict=True)), "pruned weights are counted"),
-        (lambda masks, uses: [m.sum() * n for m, n in zip(masks, uses, strict=True)], "they are to be added up"),
-        (lambda masks, uses: sum(m.sum() for m in masks) * sum(uses), "as if every layer"),
-        (lambda masks, uses: sum(m.mean() * n for m, n in zip(masks, uses, strict=True)), "right is"),
-    ],
 }  # fmt: skip
 MISTAKES = [
     pytest.param(check, number, id=f"{check}-{number}") for check in WRONG for number in range(len(WRONG[check]))

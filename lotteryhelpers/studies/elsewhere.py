@@ -12,45 +12,36 @@ Expected on Fashion-MNIST with 300-100, where hardly a pixel is dead: (1) as goo
 what helped the variance on MNIST was which pixels vary; (2) as good at 20%, behind at 5%; (3) as good; (4)
 and (5) as good at 20%, ahead at 5%. With LeNet-5, where no weight belongs to a pixel: (1) as good at 20%,
 worse at 5%; (2) as good at 20%, worse at 5%, for nine tenths of its weights are in layers that lose 95%; (3)
-as good; (4) and (5) as good at 20%, ahead at 5% on Fashion-MNIST.
-
-12_rounds: iterative and one-shot magnitude on LeNet-5 and MNIST, 10% of a convolution's and of the output
-layer's weights a round and 20% of the others' (Frankle & Carbin 2019, figure 2), five trials. Deviations from
-their Conv-2: another network, MNIST, five epochs. Expected after 7 rounds: iterative as good as dense, stops
-no later; after 15: iterative minus one-shot better; new weights worse than rewound after 7 and 15."""
+as good; (4) and (5) as good at 20%, ahead at 5% on Fashion-MNIST."""
 
 import dataclasses
 import itertools
 
 import lotteryhelpers as lh
-from lotteryhelpers.studies.shared import at, gather, masks_of, row_of, start_of, ticket, trained
+from lotteryhelpers.studies.shared import at, gather, masks_of, start_of, ticket, trained
 
 TABLES = dict.fromkeys(("12_fashion", "12_lenet", "12_lenet_fashion"), "source criterion scope density seed")
-TABLES |= {"12_rounds": "kind round seed"}
 STORED = {
     "seeds": range(620, 630), "lenet_seeds": range(620, 625), "densities": (0.2, 0.05), "lenet": lh.LENET_5,
-    "lengths": tuple(map(lh.TrainConfig, (15, 45, 10))), "levels": (3, 7, 15),
+    "lengths": tuple(map(lh.TrainConfig, (15, 45, 10))),
     "lenet_lengths": tuple(map(lh.TrainConfig, (15, 27, 5)))}  # fmt: skip
 SHORT = [lh.TrainConfig(epochs, 64, 3e-3) for epochs in (60, 120, 40)]
 LIVE = {"seeds": range(620, 623), "lenet_seeds": range(620, 623), "densities": (0.2,), "lengths": SHORT,
         "lenet": (lh.Conv(6, 3, padding="same"), lh.Conv(16, 3, padding="same"), 120, 84),
-        "lenet_lengths": SHORT, "levels": (3, 7)}  # fmt: skip
+        "lenet_lengths": SHORT}  # fmt: skip
 TRAININGS = "lengths", "lenet_lengths", "lenet"
 CRITERIA = {"posterior": ("variance", "snr", "magnitude", "inverted"), "dense": ("magnitude",),
             "dense, equal seconds": ("magnitude",),
             "control": ("random", "shuffled_rows", "pixel_variance")}  # fmt: skip
 
 
-def rows(dataset, seeds, lenet_seeds, densities, lengths, lenet, lenet_lengths, levels, table="12_fashion",
-         client=None):  # fmt: skip
+def rows(dataset, seeds, lenet_seeds, densities, lengths, lenet, lenet_lengths, table="12_fashion", client=None):
     """Yield rows of ``table``; ``lengths`` are of the posterior, of a dense network of its seconds, of
     tickets; ``lenet`` are hidden layers. With another dataset than MNIST all is of that."""
     data = {"12_fashion": "fashion_mnist", "12_lenet_fashion": "fashion_mnist"}.get(table, dataset.name)
     data = data if dataset.name == "mnist" else dataset.name
     if table == "12_fashion":
         calls = [(tickets, data, (300, 100), seed, densities, *lengths) for seed in seeds]
-    elif table == "12_rounds":
-        calls = [(rounds, lenet, seed, levels, lenet_lengths[-1]) for seed in lenet_seeds]
     else:
         calls = [(tickets, data, lenet, seed, densities, *lenet_lengths) for seed in lenet_seeds]
     return gather(dataset, calls, client)
@@ -75,21 +66,3 @@ def tickets(dataset, data, hidden, seed, densities, *lengths):
             masks = masks_of(dataset, runs[source], seed, criterion, density, scope=scope)
         yield {"seed": seed, "source": source, "criterion": criterion, "scope": scope, "density": density,
                } | ticket(dataset, start, masks, config, also=("curve",))  # fmt: skip
-
-
-def rounds(dataset, hidden, seed, levels, config):
-    """All rounds of one trial; of ``levels`` the cut at once, and the rounds' masks with new weights."""
-    start, config = start_of(dataset, seed, hidden=hidden), dataclasses.replace(config, seed=seed)
-    done = lh.iterative_magnitude_pruning(dataset, start, config, rounds=max(levels))
-    fresh = lh.restart(start, None, "reinitialise", keep_sign=False, seed=seed + 1000, initializer="glorot")
-    once, scores = [None], lh.CRITERIA["magnitude"](done[0].ticket)
-    for _ in range(max(levels)):
-        once.append(lh.prune(once[-1], scores, 0.2, len(start.convs)))
-    named = {"seed": seed}
-    for number, one in enumerate(done):
-        left = {"round": number, "weights_left": one.density.overall}
-        yield named | {"kind": "iterative"} | left | row_of(one.ticket, "early_stopping_step")
-        for kind, begin, masks in (("one-shot", start, once[number]), ("reinitialised", fresh, one.masks)):
-            if number in levels:
-                row = ticket(dataset, begin, masks, config, also=("early_stopping_step",))
-                yield named | {"kind": kind} | left | {k: v for k, v in row.items() if k != "seconds"}

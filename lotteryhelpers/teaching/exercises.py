@@ -224,18 +224,3 @@ def check_settled(settled):
         "one layer of two still moves, and it calls that settled": lambda still, grown, one, mixed: one,
         "what the data hold has changed places, and it calls that settled": lambda *answers: answers[-1],
         "only weights at the prior change places, and it isn't content": lambda still, *_: not still})
-
-def check_products(products):
-    """``products(masks, uses)``: masks, a list of [inputs, units], and a number for each to a number."""
-    masks = [normal(n, m) > 0.5 for n, m in ((9, 6), (54, 16), (64, 32))]
-    cases = [(masks, [64, 16, 1]), (masks[:2], [5, 2])]
-    def right(masks, uses):
-        return sum(int(m.sum()) * n for m, n in zip(masks, uses, strict=True))
-    return compare(products, cases, right, {
-        "a filter's weight is used at every place, not once an image": lambda m, n: right(m, [1] * len(n)),
-        "pruned weights are counted, and a sparse layer computes only with kept ones":
-            lambda m, n: right([x | True for x in m], n),
-        "a number for each layer; they are to be added up":
-            lambda m, n: [int(x.sum()) * k for x, k in zip(m, n, strict=True)],
-        "all weights are counted as if every layer used them equally often":
-            lambda m, n: right(m, [1] * len(n)) * sum(n)})
