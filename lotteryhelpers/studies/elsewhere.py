@@ -35,11 +35,11 @@ CRITERIA = {"posterior": ("variance", "snr", "magnitude", "inverted"), "dense": 
             "control": ("random", "shuffled_rows", "pixel_variance")}  # fmt: skip
 
 
-def rows(dataset, seeds, lenet_seeds, densities, lengths, lenet, lenet_lengths, table="12_fashion", client=None):
+def rows(dataset, seeds, lenet_seeds, densities, lengths, lenet, lenet_lengths, table="12_fashion",
+         client=None):  # fmt: skip
     """Yield rows of ``table``; ``lengths`` are of the posterior, of a dense network of its seconds, of
     tickets; ``lenet`` are hidden layers. With another dataset than MNIST all is of that."""
-    data = {"12_fashion": "fashion_mnist", "12_lenet_fashion": "fashion_mnist"}.get(table, dataset.name)
-    data = data if dataset.name == "mnist" else dataset.name
+    data = "fashion_mnist" if "fashion" in table and dataset.name == "mnist" else dataset.name
     if table == "12_fashion":
         calls = [(tickets, data, (300, 100), seed, densities, *lengths) for seed in seeds]
     else:
