@@ -88,6 +88,8 @@ def check_fits(initial, dataset):
     if not isinstance(initial, Posterior):
         raise ValueError(f"initial is a {type(initial).__name__}; it must be a Posterior such as run.initial")
     ends, needed = (initial.sizes[0], initial.sizes[-1]), (dataset.train.images.shape[1], dataset.num_classes)
+    if initial.convs:
+        ends, needed = ((initial.convs[0].image, ends[1]), ((*dataset.image_shape, 1)[:3], needed[1]))
     if ends != needed:
         raise ValueError(f"initial has {ends} (inputs, classes), but {dataset.name} needs {needed}")
 

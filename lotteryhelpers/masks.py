@@ -108,9 +108,10 @@ def keep_fraction(scores, density, *, scope="layer", output_density=None, convs=
     check_one_of("scope", scope, ("layer", "global"))
     scores = check_scores(scores)
     sizes, density = [s.size for s in scores], _check_density("density", density)
+    slower = at_half_rate(scores, convs)
     if scope == "layer":
         last = density**HALF_RATE if output_density is None else output_density
-        densities = [density**HALF_RATE] * convs + [density] * (len(scores) - 1 - convs)
+        densities = [density**HALF_RATE if i in slower else density for i in range(len(scores) - 1)]
         densities.append(_check_density("output_density", last))
         counts = [round(d * size) for d, size in zip(densities, sizes, strict=True)]
     else:
@@ -127,6 +128,13 @@ def keep_fraction(scores, density, *, scope="layer", output_density=None, convs=
 def is_integer(value, least, most):
     """Whether it is an integer, and none of Python's True and False, from ``least`` to ``most``."""
     return isinstance(value, int | np.integer) and not isinstance(value, bool) and least <= value <= most
+
+
+def at_half_rate(layers, convs):
+    """The numbers of the layers that are pruned at half the rate: the last, and as many convolutions."""
+    if not is_integer(convs, 0, len(layers) - 1):
+        raise ValueError(f"convs={convs!r} must be an integer from 0 to {len(layers) - 1}")
+    return {*range(convs), len(layers) - 1}
 
 
 def check_one_of(name, value, words):

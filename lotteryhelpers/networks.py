@@ -38,7 +38,7 @@ class Layer:
 
     def get_config(self):
         """For Keras' way of saving."""
-        return super().get_config() | {"conv": self.conv and vars(self.conv)}
+        return super().get_config() | {"conv": self.conv and {**vars(self.conv)}}
 
     def with_kernel(self, inputs, kernel):
         """What the layer gives with this kernel."""
@@ -161,7 +161,7 @@ class Flipout(Layer, tfp.layers.DenseFlipout):
         perturbation = posterior.scale * normals
         self.kernel_posterior_tensor = None  # the analytic KL needs no sample
         if self.conv is not None:
-            inputs = tf.reshape(inputs, [-1, *self.conv.image])
+            inputs = tf.reshape(inputs, [tf.shape(inputs)[0], *self.conv.image])
         perturbed = product(inputs * input_signs, perturbation, self.conv) * output_signs
         return product(inputs, posterior.loc, self.conv) + perturbed
 

@@ -9,7 +9,7 @@ import pandas as pd
 import tensorflow as tf
 
 from lotteryhelpers.networks import EPSILON, Flipout, build_network
-from lotteryhelpers.papers.convolutions import Conv, kernel_shapes
+from lotteryhelpers.papers.convolutions import Conv, kernel_shapes, on_images
 from lotteryhelpers.storage import InOneFile, PickledByFields
 
 
@@ -32,6 +32,11 @@ class Posterior(InOneFile):
             if not all(np.isfinite(a).all() for a in arrays):
                 raise ValueError(f"{name} holds values that are not finite")
             object.__setattr__(self, name, arrays)
+        object.__setattr__(self, "convs", convs := tuple(self.convs))
+        if not all(isinstance(conv, Conv) for conv in convs):
+            raise ValueError(f"convs={convs} must be Convs, as draw_initial makes them")
+        if convs and on_images((convs[0].image, *convs, 1))[1:-1] != convs:
+            raise ValueError(f"convs={convs}: an image must be what the one before gives")
         shapes = [m.shape for m in self.means]
         if not shapes or any(len(s) != 2 for s in shapes):
             raise ValueError(f"means have shapes {shapes}; each layer's must be [inputs, units]")
@@ -40,8 +45,8 @@ class Posterior(InOneFile):
         if [b.shape for b in self.biases] != [s[1:] for s in shapes]:
             raise ValueError(f"biases have shapes {[b.shape for b in self.biases]} for kernels {shapes}")
         if shapes != kernel_shapes(self.sizes):
-            raise ValueError(f"means have shapes {shapes}: a layer's units must be the next one's inputs, "
-                             f"with convs={self.convs} {kernel_shapes(self.sizes)}")  # fmt: skip
+            raise ValueError(f"means have shapes {shapes}: a layer's units must be the next one's inputs; "
+                             f"with convs={convs} they must be {kernel_shapes(self.sizes)}")  # fmt: skip
         if any((s < 0).any() for s in self.stddevs):
             raise ValueError("stddevs holds negative values; a standard deviation is at least 0")
 

@@ -43,7 +43,7 @@ class TicketRun(PickledByFields):
             network = build_network(FrozenDense if frozen else MaskedDense, self.initial.sizes)
             put_weights(network, self.weights, self.biases, self.masks)
         loss = tf_keras.losses.SparseCategoricalCrossentropy(from_logits=True)
-        network.compile("adam", loss, metrics=["accuracy"])
+        network.compile("adam", loss, metrics=[tf_keras.metrics.SparseCategoricalAccuracy("accuracy")])
         return network
 
 
@@ -79,6 +79,8 @@ def train_ticket(dataset, initial, masks, config, *, compact=False, frozen=None,
     """
     check_fits(initial, dataset)
     kept = check_masks(masks, initial.means, for_training=True)
+    if compact and initial.convs:
+        raise ValueError(f"compact=True: initial has {initial.convs}, and convolutions can't be made compact")
     if frozen is not None and compact:
         raise ValueError("compact=True drops the pruned weights, so they can't be frozen at other values")
     at_rest, right = tuple(np.zeros_like(m) for m in initial.means), [m.shape for m in kept]

@@ -1,8 +1,9 @@
 """One compiled trainer for every network.
 
-An epoch is a single XLA call: the images stay where they are, and shuffling, forward pass, gradients and
-Adam run in one compiled loop. A trainer is made once for each architecture; another training puts other
-numbers into the same variables, so another mask, start, seed or learning rate compiles nothing again.
+An epoch is a single call, XLA's unless there are convolutions: the images stay where they are, and shuffling,
+forward pass, gradients and Adam run in one loop. A trainer is made once for each architecture; another
+training puts other numbers into the same variables, so another mask, start, seed or learning rate compiles
+nothing again. A run repeats to the last bit; with convolutions, on as many threads.
 """
 
 import dataclasses

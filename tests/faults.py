@@ -47,7 +47,7 @@ FAULTS = {  # name: (file, what stands there, what the fault makes of it, the te
     "validation on the test images": ("training.py", "dataset.validation.tensors", "dataset.test.tensors", "test_noise_and_networks"),
     # papers
     "rewinding to the end": ("papers/pruning.py", "start, ticket, run if", "ticket.final, ticket, run if", "test_pruning"),
-    "the output layer at full rate": ("papers/pruning.py", "+ [rate / 2]", "+ [rate]", "test_pruning"),
+    "the output layer at full rate": ("papers/pruning.py", "len(masks) - 1}", "-1}", "test_pruning"),
     "new weights are the old ones": ("papers/pruning.py", '"reinitialise": new[mask]', '"reinitialise": old[mask]', "test_pruning"),
     "signs aren't kept": ("papers/pruning.py", "if keep_sign:", "if not keep_sign:", "test_pruning"),
     "a curvature that forgets N": ("papers/posteriors.py", "size * layer.precision * layer.shift", "layer.precision * layer.shift", "test_ivon"),
@@ -56,6 +56,16 @@ FAULTS = {  # name: (file, what stands there, what the fault makes of it, the te
     "Laplace without the prior": ("papers/posteriors.py", "np.full(w.shape, np.float64(prior_stddev) ** -2)", "np.full(w.shape, 1e-9)", "test_laplace"),
     "Laplace whose classes don't compete": ("papers/posteriors.py", "apart = slopes - tf.einsum(\"nc,ncj->nj\", odds, slopes)[:, None]", "apart = slopes", "test_laplace"),
     "a supermask that doesn't rescale": ("papers/supermasks.py", "(1.0 + self.rescale * (factor - 1.0))", "1.0", "test_supermasks"),
+    # convolutions
+    "a sign for each pixel's row": ("networks.py", "[s[:, None, None] for s in signs]", "[s[:, None] for s in signs]", "test_convolutions"),
+    "a sign for every channel alike": ("networks.py", "else self.conv.image[-1]", "else 1", "test_convolutions"),
+    "a convolution that forgets its padding": ("papers/convolutions.py", "padding=conv.padding.upper()", 'padding="SAME"', "test_convolutions"),
+    "a bias before no pooling": ("papers/convolutions.py", "if conv.pool > 1 else sums", "if conv.pool > 2 else sums", "test_convolutions"),
+    "convolutions at the full rate": ("papers/pruning.py", "{*range(convs), len", "{len", "test_convolutions"),
+    "a convolution's share like a dense layer's": ("masks.py", "[density**HALF_RATE] * convs", "[density] * convs", "test_convolutions"),
+    "an output that counts as one": ("bayesian.py", "conv.kernel**2 * units if", "units if", "test_convolutions"),
+    "a filter's path by its pixel": ("masks.py", "np.resize(reached, len(mask))", "np.ones(len(mask), bool)", "test_convolutions"),
+    "two convolutions of one trained ticket": ("studies/shared.py", "start.biases, start.convs]", "start.biases]", "test_convolutions"),
     # evidence
     "better within the margin": ("evidence/intervals.py", "if self.low >= margin else", "if self.low > 0 else", "test_evidence"),
     "an interval too narrow": ("evidence/intervals.py", "(1 + confidence) / 2", "confidence", "test_evidence"),

@@ -14,6 +14,7 @@ import lotteryhelpers as lh
 from lotteryhelpers.networks import ESTIMATORS, MaskedDense, build_network, logits
 from lotteryhelpers.papers.convolutions import kernel_shapes, on_images
 from lotteryhelpers.posterior import put_posterior
+from lotteryhelpers.studies import shared
 from lotteryhelpers.teaching.explorer import explore
 
 sys.path.insert(0, str(ROOT / "tests" / "benchmarks"))
@@ -174,6 +175,14 @@ def test_a_masked_bayesian_one_has_no_pruned_weights(run, digits):
         assert not mean[~mask].any() and not stddev[~mask].any() and stddev[mask].all()
 
 
+def test_a_kept_ticket_is_of_its_own_convolution(digits):
+    """The two differ in what surrounds the image, and their kernels have the same shapes."""
+    first = lh.draw_initial(((8, 8), lh.Conv(4, 3, 3), 10), 0, "glorot")
+    other = dataclasses.replace(first, convs=[dataclasses.replace(first.convs[0], padding="same")])
+    one, again, two = (shared.ticket(digits, start, None, CONFIG) for start in (first, first, other))
+    assert one == again and one["test_accuracy"] != two["test_accuracy"]
+
+
 OF_PIXELS = {"random_live", "pixel_variance"}
 
 
@@ -238,6 +247,16 @@ def test_the_explorer_shows_a_filters_pixels(run, digits):
     assert said.value.startswith("Validation accuracy: dense")
 
 
+def test_numpys_integers_are_kept_like_others(digits, tmp_path):
+    hidden = (lh.Conv(np.int64(4), np.int32(3)), np.int64(8))
+    run = lh.load_or_train_bayesian(digits, SHORT, hidden=hidden)
+    run.save(tmp_path / "run.npz")
+    assert lh.BayesianRun.load(tmp_path / "run.npz").final.convs == run.final.convs
+    config = lh.train_ticket(digits, run.initial, None, SHORT).network.layers[0].get_config()
+    config["conv"]["pool"] = 9  # a reader's own copy
+    assert run.initial.convs[0].pool == 2
+
+
 def test_a_keras_file_of_a_ticket_is_the_same_network(run, digits, tmp_path):
     ticket = lh.train_ticket(digits, run.initial, lh.masks_for(run, "snr", 0.2), lh.TrainConfig(1, 64))
     ticket.network.save(tmp_path / "ticket.keras")
@@ -247,8 +266,12 @@ def test_a_keras_file_of_a_ticket_is_the_same_network(run, digits, tmp_path):
 
 
 def test_images_of_another_size_are_refused_by_the_network(run):
-    with pytest.raises(ValueError, match="expected axis -1 of input shape to have value 64"):
+    with pytest.raises(ValueError, match=r"expected shape=\(None, 64\), found shape=\(2, 49\)"):
         run.network(np.zeros((2, 49), np.float32))
+    with pytest.raises(ValueError, match="expected axis -1 of input shape to have value 64"):
+        run.network.layers[0](np.zeros((2, 49), np.float32))
+    with pytest.raises(tf.errors.InvalidArgumentError):  # no image is cut into several
+        lh.mean_logits(run.network, np.zeros((2, 128), np.float32))
 
 
 def test_a_mask_that_lets_no_unit_through_is_refused(run, digits):
@@ -262,18 +285,39 @@ def test_a_mask_that_lets_no_unit_through_is_refused(run, digits):
     assert lh.train_ticket(digits, run.initial, masks, lh.TrainConfig(1, 64)).masks[1].sum() == 9 * 16 + 1
 
 
+def replaced(posterior, **parts):
+    return dataclasses.replace(posterior, **parts)
+
+
+SHORT = lh.TrainConfig(1, 64)
 WRONG = {
     r"units=0 must be an integer": lambda d, r: lh.Conv(0),
     r"kernel=2.5 must be an integer": lambda d, r: lh.Conv(3, 2.5),
     r"pool=True must be an integer": lambda d, r: lh.Conv(3, pool=True),
     r"padding='full' must be one of valid, same": lambda d, r: lh.Conv(3, padding="full"),
     r"Conv\(units=3, kernel=9.*leaves nothing of such an image": lambda d, r: lh.train_bayesian(d, CONFIG, hidden=(lh.Conv(3, 9), 8)),
+    r"kernel=4 has weights that read no pixel of \(2, 2, 3\)": lambda d, r: lh.draw_initial(
+        ((8, 8), lh.Conv(3, 5, 4, "same"), lh.Conv(3, 4, 1, "same"), 10), 0),
     r"a Conv must come before the fully connected": lambda d, r: lh.train_bayesian(d, CONFIG, hidden=(8, lh.Conv(3))),
     r"before a Conv the images' shape is needed": lambda d, r: lh.draw_initial((64, lh.Conv(3), 10), 0),
-    r"a layer's units must be the next one's inputs": lambda d, r: dataclasses.replace(r.initial, convs=r.initial.convs[:1]),
-    r"convolutions can't be made compact": lambda d, r: lh.compact(r.final.means, r.final.biases, None),
-    r"inputs; convolutions can't be made compact": lambda d, r: lh.train_ticket(d, r.initial, None, CONFIG, compact=True),
-    r"ticket has the convolutions .* laplace knows none": lambda d, r: lh.laplace(d, lh.train_ticket(d, r.initial, None, lh.TrainConfig(1, 64))),
+    r"64, .*before a Conv the images' shape is needed": lambda d, r: lh.draw_initial((64, lh.Conv(3, 3, image=(9, 9, 1)), 10), 0),
+    r"images of the shape \(64,\): a Conv needs": lambda d, r: lh.draw_initial(((64,), lh.Conv(3, 3), 10), 0),
+    r"\[.*\]: a Conv must come before": lambda d, r: lh.draw_initial(((8, 8), lh.Conv(3, 3)), 0),
+    r"a layer's units must be the next one's inputs": lambda d, r: replaced(r.initial, convs=r.initial.convs[:1]),
+    r"convs=\('x',\) must be Convs": lambda d, r: replaced(r.initial, convs=("x",)),
+    r"images of the shape \(\): a Conv needs": lambda d, r: replaced(r.initial, convs=(lh.Conv(6, 3),)),
+    r"an image must be what the one before gives": lambda d, r: replaced(
+        r.initial, convs=(r.initial.convs[0], dataclasses.replace(r.initial.convs[1], image=(2, 8, 6)))),
+    r"initial has .*\(8, 8, 1\), 10\).* needs \(\(4, 16, 1\), 10\)": lambda d, r: lh.train_ticket(
+        replaced(d, image_shape=(4, 16)), r.initial, None, SHORT),
+    r"compact=True: initial has .* convolutions can't be made compact": lambda d, r: lh.train_ticket(
+        d, lh.draw_initial(((8, 8), lh.Conv(6, 3, 1), lh.Conv(8, 1, 6), 10), 0), None, SHORT, compact=True),
+    r"ticket has the convolutions .* laplace knows none": lambda d, r: lh.laplace(d, lh.train_ticket(d, r.initial, None, SHORT)),
+    r"looks at pixels, and a convolution's": lambda d, r: lh.masks_for(
+        lh.train_bayesian(d, SHORT, hidden=(lh.Conv(4, 8, 4, "same"), 8)), "random_live", 0.3, dataset=d, rng=np.random.default_rng(0)),
+    r"convs=-1 must be an integer from 0 to 3": lambda d, r: lh.keep_fraction(r.final.means, 0.2, convs=-1),
+    r"convs=True must be an integer": lambda d, r: lh.keep_fraction(r.final.means, 0.2, scope="global", convs=True),
+    r"convs=4 must be an integer from 0 to 3": lambda d, r: lh.prune(None, r.final.means, 0.2, 4),
 }  # fmt: skip
 
 

@@ -60,10 +60,11 @@ class Compact(PickledByFields):
 def compact(weights, biases, masks, *, for_training=False):
     """A :class:`Compact` without the inputs that no kept weight reads and the units that don't matter.
 
-    The function is the same. A unit matters if kept weights lead from it to a class. In a finished network a
-    unit without a kept weight at its entry is a constant: it too is dropped, and moves into the next layer's
-    biases. For training it stays, because its bias and its outgoing weights still learn. A layer of which
-    nothing is left keeps one unit (or input) without a weight. A ValueError names what doesn't fit.
+    The function is the same, of a fully connected network. A unit matters if kept weights lead from it to a
+    class. In a finished network a unit without a kept weight at its entry is a constant: it too is dropped,
+    and moves into the next layer's biases. For training it stays, because its bias and its outgoing weights
+    still learn. A layer of which nothing is left keeps one unit (or input) without a weight. A ValueError
+    names what doesn't fit.
 
     Args:
         weights: ``[inputs, units]`` a layer, hidden layers with ReLU; pruned values are taken as zero.
@@ -73,8 +74,7 @@ def compact(weights, biases, masks, *, for_training=False):
     weights, biases = ([np.array(a, np.float32) for a in arrays] for arrays in (weights, biases))
     shapes = [w.shape for w in weights]
     if not all(len(s) == 2 for s in shapes) or any(a[1] != b[0] for a, b in pairwise(shapes)):
-        raise ValueError(f"weights have shapes {shapes}: a layer's units must be the next one's inputs; "
-                         "convolutions can't be made compact")  # fmt: skip
+        raise ValueError(f"weights have shapes {shapes}: a layer's units must be the next one's inputs")
     if [b.shape for b in biases] != [s[1:] for s in shapes]:
         raise ValueError(f"biases have shapes {[b.shape for b in biases]} for weights {shapes}")
     masks = [m.copy() for m in check_masks(masks, weights)]

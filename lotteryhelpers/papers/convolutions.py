@@ -24,18 +24,21 @@ class Conv:
         for name in ("units", "kernel", "pool"):
             if not is_integer(getattr(self, name), 1, 10**5):
                 raise ValueError(f"{name}={getattr(self, name)!r} must be an integer from 1 to 100,000")
+            object.__setattr__(self, name, int(getattr(self, name)))  # JSON knows no NumPy integers
         check_one_of("padding", self.padding, ("valid", "same"))
-        object.__setattr__(self, "image", tuple(self.image))  # JSON has lists
+        object.__setattr__(self, "image", tuple(map(int, self.image)))
 
     shape = property(lambda self: (self.kernel**2 * self.image[-1], self.units), doc="The kernel's.")
 
     @property
     def output(self):
         """What it gives: (rows, columns, units)."""
-        lost = self.kernel - 1 if self.padding == "valid" else 0
-        rows, columns = ((side - lost) // self.pool for side in self.image[:2])
+        valid = self.padding == "valid"
+        rows, columns = ((side - valid * (self.kernel - 1)) // self.pool for side in self.image[:2])
         if min(rows, columns) < 1:
-            raise ValueError(f"{self} leaves nothing of such an image")
+            raise ValueError(f"{self} leaves nothing of such an image: take a smaller kernel or pool")
+        if not valid and self.kernel >= 2 * min(self.image[:2]):
+            raise ValueError(f"kernel={self.kernel} has weights that read no pixel of {self.image}")
         return rows, columns, self.units
 
 
@@ -46,20 +49,20 @@ LENET_5 = (Conv(6, padding="same"), Conv(16), 120, 84)
 def on_images(sizes):
     """``sizes`` that begin with the images' shape, such as ((28, 28), *LENET_5, 10), with their number of
     pixels in its place, and every Conv told what it reads. A ValueError says what can't be."""
-    first, *rest = sizes
+    (first, *rest), convs = sizes, [size for size in sizes if isinstance(size, Conv)]
+    if rest[: len(convs)] != convs or len(convs) == len(rest):
+        raise ValueError(f"{rest!r}: a Conv must come before the fully connected layers")
     if isinstance(first, int | np.integer):
-        if any(isinstance(size, Conv) and not size.image for size in rest):
+        if convs and int(np.prod(convs[0].image)) != first:
             raise ValueError(f"sizes={sizes!r}: before a Conv the images' shape is needed, such as (28, 28)")
         return tuple(sizes)
-    image, made = (*first, 1)[:3], [int(np.prod(first))]
-    for size in rest:
-        if isinstance(size, Conv):
-            if not image:
-                raise ValueError(f"{rest!r}: a Conv must come before the fully connected layers")
-            size = dataclasses.replace(size, image=image)
-        image = size.output if isinstance(size, Conv) else ()
-        made.append(size)
-    return tuple(made)
+    if convs and len(first) not in (2, 3):
+        raise ValueError(f"images of the shape {first}: a Conv needs (rows, columns), or channels too")
+    image = (*first, 1)[:3]
+    for place, conv in enumerate(convs):
+        rest[place] = dataclasses.replace(conv, image=image)
+        image = rest[place].output
+    return int(np.prod(first)), *rest
 
 
 def kernel_shapes(sizes):
@@ -76,7 +79,7 @@ def product(inputs, kernel, conv=None):
     ``[n, rows, columns, units]``."""
     if conv is None:
         return tf.matmul(inputs, kernel)
-    images = tf.reshape(inputs, [-1, *conv.image])
+    images = tf.reshape(inputs, [tf.shape(inputs)[0], *conv.image])
     filters = tf.reshape(kernel, [conv.kernel, conv.kernel, conv.image[-1], conv.units])
     return tf.nn.conv2d(images, filters, strides=1, padding=conv.padding.upper())
 

@@ -7,7 +7,7 @@ import numpy as np
 
 from lotteryhelpers.bayesian import check_fits, draw_initial, train_bayesian
 from lotteryhelpers.criteria import CRITERIA, pruned_last
-from lotteryhelpers.masks import check_masks, check_one_of, density, keep_counts
+from lotteryhelpers.masks import at_half_rate, check_masks, check_one_of, density, keep_counts
 from lotteryhelpers.posterior import BayesianRun, Posterior
 from lotteryhelpers.tickets import TicketRun, point, train_ticket
 from lotteryhelpers.training import TrainConfig, is_integer
@@ -84,7 +84,7 @@ def prune(masks, scores, rate, convs=0):
     if not isinstance(rate, int | float | np.number) or not 0 < rate < 1:
         raise ValueError(f"rate={rate!r} must be above 0 and below 1, such as 0.2")
     masks = check_masks(masks, [np.asarray(s) for s in scores])
-    counts, slower = [int(m.sum()) for m in masks], {*range(convs), len(masks) - 1}
+    counts, slower = [int(m.sum()) for m in masks], at_half_rate(masks, convs)
     counts = [n - round((rate / 2 if i in slower else rate) * n) for i, n in enumerate(counts)]
     return keep_counts(pruned_last(masks, scores), counts)
 

@@ -30,30 +30,33 @@ formula("kl", "KL(N(mu, sigma^2) || N(0, prior_stddev^2)) of a weight, in nats: 
 @criterion
 def _snip(run, *, dataset, **_):
     """|w dL/dw| at the initial means, L the loss of all images (Lee et al. 2019, eq. 5, undivided)."""
-    images, labels = dataset.train.tensors
     weights = [tf.Variable(m) for m in run.initial.means]
-    with tf.GradientTape() as tape:
-        outputs = logits(weights, run.initial.biases, images, run.initial.convs)
-        loss = tf.reduce_mean(tf.nn.sparse_softmax_cross_entropy_with_logits(labels, outputs))
-    return each(lambda w, g: abs(w * g.numpy()), run.initial.means, tape.gradient(loss, weights))
+    train, gradients = dataset.train, [np.zeros_like(m) for m in run.initial.means]
+    parts = 11 if run.initial.convs else 1  # all images' activations of LeNet-5 would take gigabytes
+    for images, labels in zip(*(np.array_split(a, parts) for a in (train.images, train.labels)), strict=True):
+        with tf.GradientTape() as tape:
+            outputs = logits(weights, run.initial.biases, images, run.initial.convs)
+            loss = tf.reduce_mean(tf.nn.sparse_softmax_cross_entropy_with_logits(labels, outputs))
+        share, new = np.float32(len(labels) / len(train.labels)), tape.gradient(loss, weights)
+        gradients = [g + share * n.numpy() for g, n in zip(gradients, new, strict=True)]
+    return each(lambda w, g: abs(w * g), run.initial.means, gradients)
 
 
-def of_pixels(scores, dataset):
+def of_pixels(run, scores):
     """The first layer's scores, and the others; a ValueError if they are a convolution's."""
-    first, *rest = scores
-    if len(first) != dataset.train.images.shape[1]:
+    if run.final.convs:
         raise ValueError("this criterion looks at pixels, and a convolution's weights belong to none")
+    first, *rest = scores
     return first, rest
 
 
-def dead_last(scores, dataset):
-    """The scores, with those of pixels that no training image lights behind all others."""
-    live, (first, rest) = dataset.train.images.max(axis=0) > 0, of_pixels([*scores], dataset)
-    return [np.where(live[:, None], first, first - 1e3), *rest]
+@criterion
+def _random_live(run, *, dataset, rng, **_):
+    """Control: chance, but the weights of pixels that no training image lights come last."""
+    first, rest = of_pixels(run, CRITERIA["random"](run, rng=rng))
+    return np.where(dataset.train.images.max(axis=0)[:, None] > 0, first, first - 1e3), *rest
 
 
-formula("random_live", "Control: chance, but the weights of pixels that no training image lights come last.",
-        lambda run, *, dataset, rng, **_: dead_last(CRITERIA["random"](run, rng=rng), dataset))
 formula("shuffled_rows", "Control: the variance's order shuffled in each row: as many an input, by chance.",
         lambda run, *, rng, **_: each(lambda s: rng.permuted(-s, axis=1), stddevs(run.final)))
 
@@ -72,7 +75,7 @@ def _shuffled(run, *, rng, **_):
 def _pixel_variance(run, *, dataset, rng, **_):
     """Control: drawn with a pixel's variance over the images as odds, layer 1 (Efraimidis, Spirakis 2006)."""
     odds = np.maximum(dataset.train.images.var(axis=0), 1e-9)[:, None]
-    first, rest = of_pixels(each(lambda m: rng.random(m.shape), run.final.means), dataset)
+    first, rest = of_pixels(run, each(lambda m: rng.random(m.shape), run.final.means))
     return np.log(first) / odds, *rest
 
 
