@@ -51,8 +51,6 @@ TINY = {
     "posteriors": {"seeds": (7,), "densities": (0.2,), "thresholds": (0.3,), "cost_seeds": (7,), "rates": (3e-3, 3e-3),
                    "budgets": (1, 2), "finders": (("ivon", 120, 1, 60), ("dense", 120, 1, 60)),
                    "lengths": {"settled": LONG, "Flipout": LONG, "cheap": SHORT, "ticket": SHORT}},
-    "elsewhere": {"seeds": (7,), "lenet_seeds": (7,), "densities": (0.2,), "lengths": (LONG, lh.TrainConfig(3, 64), SHORT),
-                  "lenet": (lh.Conv(4, 3), 20), "lenet_lengths": (LONG, lh.TrainConfig(3, 64), SHORT)},
 }  # fmt: skip
 
 
