@@ -123,6 +123,7 @@ class Flipout(Layer, tfp.layers.DenseFlipout):
         super().build(input_shape)
         self.prior_stddev = self.add_weight("prior_stddev", [], initializer="ones", trainable=False)
         self.add_loss(self.kl)
+        self.kernel_posterior_tensor = self.bias_posterior_tensor = None  # no samples
         self.mean_kernel, self.bias = self.loc, self.bias_posterior.distribution.loc  # biases are points
         # 64 bits although 32 would do: TensorFlow keeps 32-bit integers on the CPU, beside a GPU's XLA
         self.key = self.add_weight("key", [2], tf.int64, initializer="zeros", trainable=False)
@@ -159,14 +160,12 @@ class Flipout(Layer, tfp.layers.DenseFlipout):
         posterior = self.kernel_posterior.distribution
         normals, input_signs, output_signs = self.draw_noise(tf.shape(inputs)[0])
         perturbation = posterior.scale * normals
-        self.kernel_posterior_tensor = None  # the analytic KL needs no sample
         if self.conv is not None:
             inputs = tf.reshape(inputs, [tf.shape(inputs)[0], *self.conv.image])
         perturbed = product(inputs * input_signs, perturbation, self.conv) * output_signs
         return product(inputs, posterior.loc, self.conv) + perturbed
 
     def _apply_variational_bias(self, inputs):
-        self.bias_posterior_tensor = None  # a point: there is nothing to draw
         return with_bias(inputs, self.bias, self.conv)
 
 

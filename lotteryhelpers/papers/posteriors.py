@@ -21,7 +21,7 @@ class Reparameterization(Flipout):
     ``DenseReparameterization``. One product, but all images of the batch share their noise."""
 
     def _apply_variational_kernel(self, inputs):
-        posterior, self.kernel_posterior_tensor = self.kernel_posterior.distribution, None
+        posterior = self.kernel_posterior.distribution
         drawn = posterior.loc + posterior.scale * self.draw_normals(self.loc.shape)
         return product(inputs, drawn, self.conv)
 
@@ -31,7 +31,7 @@ class LocalReparameterization(Flipout):
     ``DenseLocalReparameterization``. Two products, and a normal number an activation."""
 
     def _apply_variational_kernel(self, inputs):
-        posterior, self.kernel_posterior_tensor = self.kernel_posterior.distribution, None
+        posterior = self.kernel_posterior.distribution
         mean = product(inputs, posterior.loc, self.conv)
         variance = product(inputs**2, posterior.scale**2, self.conv)
         stddev = tf.sqrt(variance + EPSILON**2)  # an image of zeros must not make the gradient infinite

@@ -64,8 +64,7 @@ def tickets(dataset, seed, source, criterion, densities, action_densities, froze
         frozen = lh.frozen_values(run, masks, pruned)
         begin = lh.restart(start, masks, action, keep_sign=keep_sign, seed=seed + 1000, initializer="glorot")
         bare = [np.where(m, w, f) for m, w, f in zip(masks, begin.means, frozen, strict=True)]
-        row = ticket(dataset, begin, masks, config, frozen if pruned != "zero" else None,
-                     also=("early_stopping_step",))  # fmt: skip
+        row = ticket(dataset, begin, masks, config, frozen if pruned != "zero" else None, best_step=True)
         yield {"seed": seed, "source": source, "criterion": criterion, "density": density, "action": action,
                "keep_sign": keep_sign, "pruned": pruned,
                "untrained_accuracy": lh.accuracy(bare, begin.biases, dataset.test)} | row  # fmt: skip

@@ -95,24 +95,18 @@ def subset(dataset, images, seed):
     return dataclasses.replace(dataset, train=dataset.train.draw(images, seed, "images"))
 
 
-def row_of(run, *also):
-    """A ``TicketRun``'s accuracies and length; ``also`` its ``"early_stopping_step"``, of least validation
-    loss, or its ``"curve"``, the validation accuracies, as text."""
-    row = {"early_stopping_step": run.best_step, "test_accuracy_at_best": run.test_accuracy_at_best,
-           "test_accuracy": run.test_accuracy, "steps": int(run.history.step.iloc[-1]),
-           "curve": " ".join(f"{accuracy:.4f}" for accuracy in run.history.validation_accuracy)}  # fmt: skip
-    return {k: v for k, v in row.items() if k in (*also, "test_accuracy_at_best", "test_accuracy", "steps")}
-
-
-def ticket(dataset, start, masks, config, frozen=None, also=()):
-    """Train a ticket, or read its row: accuracies, steps, seconds, and ``also`` what ``row_of`` knows."""
+def ticket(dataset, start, masks, config, frozen=None, best_step=False):
+    """Train a ticket, or read its row: accuracies, steps, seconds; with ``best_step`` that of least loss."""
 
     def make():
         began = time.time()
         run = lh.train_ticket(dataset, start, masks, config, frozen=frozen)
-        return row_of(run, *also) | {"seconds": time.time() - began}
+        best = {"early_stopping_step": run.best_step} if best_step else {}
+        accuracies = {n: getattr(run, n) for n in ("test_accuracy_at_best", "test_accuracy")}
+        length = {"steps": int(run.history.step.iloc[-1]), "seconds": time.time() - began}
+        return best | accuracies | length
 
-    key = {"masks": masks, "config": config, "frozen": frozen, "also": also}
+    key = {"masks": masks, "config": config, "frozen": frozen, "best_step": best_step}
     return kept(dataset, key | {"start": [start.means, start.biases, start.convs]}, make)
 
 
