@@ -47,7 +47,7 @@ TINY = {
     "gradients": {"seeds": (7,), "draws": {16: 4}, "bayesian": LONG},
     "seconds": {"seeds": (7,), "turns": 1, "steps": {32: 4}},
     "curves": {"seeds": (7,), "epochs": 2, "rates": {64: 3e-3}},
-    "settled": {"seeds": (7,), "densities": (0.2,), "settled": LONG, "cheap": SHORT, "ticket": SHORT},
+    "settled": {"seeds": (7,), "settled": LONG},
     "posteriors": {"seeds": (7,), "densities": (0.2,), "thresholds": (0.3,), "cost_seeds": (7,), "rates": (3e-3, 3e-3),
                    "budgets": (1, 2), "finders": (("ivon", 120, 1, 60), ("dense", 120, 1, 60)),
                    "lengths": {"settled": LONG, "Flipout": LONG, "cheap": SHORT, "ticket": SHORT}},
@@ -253,21 +253,8 @@ def test_a_subset_is_that_of_load_dataset_and_no_larger_than_the_data(digits):
         subset(digits, 3000, 3)
 
 
-def test_the_control_of_margins_keeps_rows_and_columns_and_draws_the_rest():
-    rng = np.random.default_rng(0)
-    odds = np.outer(rng.random(60) ** 3, rng.random(40) ** 3)
-    odds[:20], odds[:, :10] = 0, 0
-    masks = lh.keep_fraction([odds, odds], 0.05, output_density=0.05)
-    drawn = settled.margins(masks, rng)
-    for mask, control in zip(masks, drawn, strict=True):
-        assert control.sum() == mask.sum() and (control != mask).any()
-        for axis in (0, 1):
-            of, there = mask.sum(axis), control.sum(axis)
-            assert not there[of == 0].any() and np.corrcoef(of, there)[0, 1] > 0.8
-
-
 def test_settling_is_read_on_the_way_to_the_end(digits):
-    rows = pd.DataFrame(settled.rows(digits, **TINY["settled"], table="11_settled"))
+    rows = pd.DataFrame(settled.rows(digits, **TINY["settled"]))
     last = rows[rows.epoch == rows.epoch.max()]
     assert sorted(rows.epoch.unique()) == [LONG.epochs * part for part in (1 / 16, 1 / 8, 1 / 4, 1 / 2, 3 / 4, 1)]
     assert len(rows) == 18 and np.allclose(last.rank_to_end, 1) and rows["median"].between(0.04, 0.1).all()
@@ -302,7 +289,7 @@ def test_on_other_images_than_the_digits_trainings_are_as_stored(study, digits):
     stand_in = types.SimpleNamespace(**{name: getattr(study, name) for name in ("LIVE", "STORED", "TABLES", "TRAININGS")},
                                      rows=lambda dataset, **sizes: asked.append(sizes) or [{"seed": 1}])  # fmt: skip
     for dataset in (digits, dataclasses.replace(digits, name="fashion_mnist")):
-        shared.table_of(dataset, stand_in, "11_tickets", range(2))
+        shared.table_of(dataset, stand_in, "11_posteriors", range(2))
     for name in study.LIVE:
         on_digits, elsewhere = (sizes[name] for sizes in asked)
         assert on_digits == (range(2) if "seeds" in name else study.LIVE[name])
