@@ -28,8 +28,8 @@ TINY = {
     "thresholds": {"seeds": (7,)} | BOTH,
     "named": {"seeds": (7,)} | BOTH,
     "priors": {"seeds": (7,), "densities": (0.2,), "priors": (0.3,), "kl_weights": (1.0,)} | BOTH,
-    "rounds": {"seeds": (7,), "kinds": ("one-shot, other order", "snr"), "clocks": ("first",),
-               "lengths": dict.fromkeys(("ticket", "clock", "bayesian"), lh.TrainConfig(1, 128))},
+    "rounds": {"seeds": (7,), "kinds": ("one-shot, other order", "snr"),
+               "lengths": dict.fromkeys(("ticket", "bayesian"), lh.TrainConfig(1, 128))},
     "masks": {"seeds": (7,), "densities": (0.2,), "action_densities": (), "frozen_densities": (0.2,), "grid": (0.5,),
               "lengths": (LONG,), "ticket": SHORT},
     "supermasks": {"seeds": (7,), "config": lh.TrainConfig(2, 64, 0.1), "ticket": SHORT},
@@ -38,8 +38,7 @@ TINY = {
                "steps": {"posterior": 4, "dense": 8}, "epochs": {"posterior": 2, "dense": 3}, "ticket": SHORT},
     "transfer": {"seeds": (7,), "pairs": (("0 to 4", "5 to 9"),), "densities": (0.2,),
                  "finding": {"posterior": LONG, "dense": LONG}, "ticket": SHORT},
-    "frontier": {"pilot_seeds": (6,), "seeds": (7,), "batch": 64, "budgets": (1, 2), "dense_rates": (3e-3,),
-                 "rates": (3e-3,), "finders": (("flipout", 120, 1, 60),), "shapes": ("20% of the weights",),
+    "frontier": {"seeds": (7,), "batch": 64, "budgets": (1, 2), "dense_rates": (3e-3,),
                  "tickets": ((("dense", 120, 1, 60), "20% of the weights", 3e-3), ("none", "40-100-50", 3e-3),
                              ("snip", "40-100-50, 20% of the weights", 3e-3), ("supermask, 1 epochs", "learned", 0.1),
                              ("IMP, 7 x 1 epochs", "21% of the weights", 3e-3))},
@@ -99,7 +98,6 @@ def test_stored_tables_were_made_with_what_the_study_says_now(name, table):
         assert (stored.steps.astype(int) >= 0).all()
     if "seeds" in about["configuration"] and "seed" in stored:
         named = about["configuration"].get("named_seeds" if name == "criteria" else "seeds")
-        named = about["configuration"]["pilot_seeds"] if table == "09_pilot" else named
         named = about["configuration"]["cost_seeds"] if table == "11_costs" else named
         assert set(stored.seed) <= set(named)
 
@@ -110,26 +108,6 @@ def test_what_was_written_before_a_run_stands_in_the_study():
     assert "Written down before the second run" in MODULES["rounds"].__doc__
     assert "Expected before the pilot" in MODULES["frontier"].__doc__
     assert "Added when the first table was there" in frugal.__doc__
-
-
-def test_the_frontiers_tickets_are_those_that_the_rule_finds_in_the_stored_pilot():
-    """Of a shape the best posterior, of that, its rival and no finder the best rate, by validation from three epochs."""
-    by, stored = ["finder", "shape", "rate"], MODULES["frontier"].STORED
-    pilot = pd.read_csv(RESULTS / "09_pilot.csv")
-    means = pilot[pilot.epochs >= 3].groupby(by, as_index=False).validation_accuracy.mean()
-
-    def best(part, of):
-        return part.loc[part.groupby(of).validation_accuracy.idxmax(), by].itertuples(index=False, name=None)
-
-    posterior = {str(f): str(("dense", f[1], 3 * f[2], f[3])) for f in stored["finders"]}
-    ours = means[means.finder.isin(posterior)]
-    by_shape = {shape: finder for finder, shape, _ in best(ours, "shape")}
-    order = ours.groupby(by[:2]).validation_accuracy.max().groupby("shape").mean().sort_values()
-    final = set(by_shape) - set(order.index[:2])  # the two furthest behind, over the posteriors, are no finalists
-    pairs = {pair for s in final for pair in ((by_shape[s], s), (posterior[by_shape[s]], s), ("none", s))}
-    pairs |= {("snip", "20% of the weights"), ("IMP, 7 x 1 epochs", "21% of the weights")}
-    tickets = {(str(finder), shape, rate) for finder, shape, rate in stored["tickets"] if shape != "learned"}
-    assert {one for one in best(means, ["finder", "shape"]) if one[:2] in pairs} == tickets
 
 
 def test_an_interruption_in_the_middle_of_a_call_leaves_whole_files_and_loses_no_ticket(digits, monkeypatch):

@@ -1,12 +1,12 @@
 """The main study of notebook 05: criteria, controls and layer budgets against density.
 
-05_criteria has a row a run, 05_curves validation accuracies by epoch. The comparisons named beforehand have
-ten seeds: variance minus random and snr minus the dense network, at 20% of the weights."""
+The comparisons named beforehand have ten seeds: variance minus random and snr minus the dense network, at 20%
+of the weights."""
 
 import lotteryhelpers as lh
 from lotteryhelpers.studies.shared import swept
 
-TABLES = {"05_criteria": "scope criterion density seed", "05_curves": "criterion density seed epoch"}
+TABLES = {"05_criteria": "scope criterion density seed"}
 STORED = {"seeds": range(100, 105), "named_seeds": range(100, 110), "bayesian": lh.TrainConfig(15),
           "ticket": lh.TrainConfig(10), "densities": (0.8, 0.5, 0.2, 0.1, 0.05, 0.02, 0.01)}  # fmt: skip
 LIVE = {"seeds": range(100, 103), "named_seeds": range(100, 105), "densities": (0.5, 0.2, 0.05)}
@@ -15,20 +15,12 @@ CRITERIA = {  # by scope
               "random_live", "inverted", "untrained"),
     "global": ("variance", "snr", "magnitude", "shuffled"),  # shuffled: chance with variance's budget
     "variance": ("snr", "magnitude"), "uniform": ("variance",)}  # fmt: skip
-CURVES = ("dense", "variance", "snr", "magnitude", "random", "inverted")
 
 
-def rows(dataset, seeds, named_seeds, densities, bayesian=None, ticket=None, table="05_criteria",
-         client=None):  # fmt: skip
-    """Yield rows of ``table``."""
+def rows(dataset, seeds, named_seeds, densities, bayesian=None, ticket=None, client=None):
+    """Yield a row a run."""
     specs = lh.specs_of(named_seeds, ("dense",), (1.0,))
     specs += lh.specs_of(named_seeds, ("variance", "snr", "random"), (0.2,))
     for scope, criteria in CRITERIA.items():
         specs += lh.specs_of(seeds, criteria, densities, scope=scope)
-    if table == "05_curves":
-        specs = [s for s in specs if s.seed in seeds and s.scope == "layer" and s.criterion in CURVES
-                 and s.density in (1.0, 0.5, 0.2, 0.05)]  # fmt: skip
-    for row in swept(dataset, dict.fromkeys(specs), bayesian, ticket, client, curves=True):
-        run, curve = {name: row[name] for name in ("seed", "criterion", "density")}, row.pop("curve")
-        by_epoch = [run | {"epoch": e, "validation_accuracy": a} for e, a in enumerate(curve, start=1)]
-        yield from by_epoch if table == "05_curves" else [row]
+    return swept(dataset, dict.fromkeys(specs), bayesian, ticket, client)

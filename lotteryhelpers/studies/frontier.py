@@ -5,20 +5,19 @@ dense network at every shorter budget, its learning rate chosen on validation fo
 compact, from the same Glorot start, at one of three rates. ``products`` counts what is computed: the compact
 network's multiplications, its pruned weights too. ``products_kept``: those of kept weights alone.
 
-The pilot (two seeds, validation images) trains the posterior finders' tickets in all ``shapes``. Its end-of-
-budget accuracies wavered by a quarter of a point from one budget to the next, so the rule was changed after
-it, and before any other run: accuracy within a budget is that of the snapshot with the best validation
-accuracy so far, for the dense network too (the whole budget is paid); and the rate and the posterior finder
-of each finalist are those of best mean validation accuracy over all budgets from three epochs on. The
-finalists' shapes are tried with finders that train no posterior as well, each at its own best rate. The two
-shapes furthest behind in the pilot are no finalists. (Its test accuracies had been looked at by then.)
+A pilot (two seeds, validation images; its table is in the repository's history) tried four posteriors in
+seven shapes at three rates. Accuracies at a budget's end wavered by a quarter of a point, so the rule was
+changed after it, and before any other run: accuracy within a budget is that of the best validation accuracy
+so far, for dense too (the whole budget is paid); each finalist's posterior and rate, and its rivals' rates,
+are those of best mean validation accuracy from three epochs on. The two shapes furthest behind are no
+finalists. (Its test accuracies had been looked at by then.)
 
-Twelve fresh seeds then train all finalists. Points are chosen by their validation accuracy, in the
-notebook: "cheapest", the posterior ticket of least total cost whose validation accuracy is at most 0.05
-points below that of the reference, the dense network's ten epochs; "best", the most accurate one that costs
-less than the reference; "sparse", as "cheapest" but by products_kept. Test images decide: a ticket pays if
-it costs less than the reference and the whole 95% interval of its paired difference is above -0.1 points.
-Beside them: iterative magnitude pruning in seven rounds of an epoch, and learned supermasks.
+Twelve fresh seeds train all finalists. Points are chosen by their validation accuracy, in the notebook:
+"cheapest", the posterior ticket of least total cost whose validation accuracy is at most 0.05 points below
+that of the reference, the dense network's ten epochs; "best", the most accurate one that costs less than the
+reference; "sparse", as "cheapest" but by products_kept. Test images decide: a ticket pays if it costs less
+than the reference and the whole 95% interval of its paired difference is above -0.1 points. Beside them:
+iterative magnitude pruning in seven rounds of an epoch, and learned supermasks.
 
 Expected before the pilot: no unit-wise ticket reaches the reference within 0.1 points; a sparse one does at
 about its price; magnitude at equal cost does as well as the posterior; dense training at half the budget is
@@ -32,20 +31,15 @@ import numpy as np
 import lotteryhelpers as lh
 from lotteryhelpers.studies.shared import gather, start_of, subset, unspread
 
-TABLES = dict.fromkeys(("09_pilot", "09_frontier"), "finder shape rate seed epochs")
+TABLES = {"09_frontier": "finder shape rate seed epochs"}
 SHORT, LARGE, WHOLE = ("flipout", 3_000, 3, 128), ("local", 51_200, 1, 512), ("flipout", 55_000, 1, 128)
 SPARSE, UNITS = "20% of the weights", ("400-150-50", "500-200-100", "500-300-100")
 STORED = {
-    "pilot_seeds": range(400, 402), "seeds": range(410, 422), "batch": 128,
+    "seeds": range(410, 422), "batch": 128, "dense_rates": (6e-4, 1.2e-3, 2.4e-3, 4.8e-3),
     "budgets": (0.25, 0.5, 1, 2, 3, 4, 5, 6, 8, 10, 15, 20),  # epochs
-    "dense_rates": (6e-4, 1.2e-3, 2.4e-3, 4.8e-3), "rates": (1.2e-3, 2.4e-3, 4.8e-3),
-    # the pilot's posteriors: estimator, images, epochs, batch size
-    "finders": (SHORT, ("local", 12_800, 1, 128), LARGE, WHOLE),
-    # inputs and hidden units to keep, and the density of what is kept in the weights of the whole network
-    "shapes": (SPARSE, f"500-300-100, {SPARSE}", *UNITS, "5% of the weights",
-               "400-200-100, 10% of the weights"),
-    # finder, shape, rate, as the pilot decided; a dense finder has three times the epochs of the posterior
-    # that it stands beside: about the same seconds
+    # finder (a network, images, epochs, batch size), shape (inputs and hidden units to keep, the density of
+    # what is kept in the weights of the whole network), rate, as the pilot decided; a dense finder has three
+    # times the epochs of the posterior that it stands beside: about the same seconds
     "tickets": (
         (SHORT, UNITS[1], 1.2e-3), (("dense", 3_000, 9, 128), UNITS[1], 2.4e-3), ("none", UNITS[1], 1.2e-3),
         (LARGE, UNITS[2], 2.4e-3), (("dense", 51_200, 3, 512), UNITS[2], 2.4e-3), ("none", UNITS[2], 1.2e-3),
@@ -56,20 +50,15 @@ STORED = {
         ("IMP, 7 x 1 epochs", "21% of the weights", 1.2e-3), ("supermask, 3 epochs", "learned", 0.1),
         ("supermask, 12 epochs", "learned", 0.1))}  # fmt: skip
 LIVE = {
-    "pilot_seeds": (400,), "seeds": range(410, 413), "budgets": (2, 5, 10, 20, 40), "shapes": ("40-100-50",),
-    "batch": 64, "dense_rates": (3e-3,), "rates": (3e-3,), "finders": (("flipout", 300, 10, 60),),
+    "seeds": range(410, 413), "batch": 64, "dense_rates": (3e-3,), "budgets": (2, 5, 10, 20, 40),
     "tickets": ((("flipout", 300, 10, 60), "40-100-50", 3e-3), (("dense", 300, 30, 60), "40-100-50", 3e-3),
                 ("none", "40-100-50", 3e-3), ("snip", SPARSE, 3e-3))}  # fmt: skip
 
 
-def rows(dataset, pilot_seeds, seeds, batch, budgets, dense_rates, rates, finders, shapes, tickets,
-         table="09_frontier", client=None):  # fmt: skip
+def rows(dataset, seeds, batch, budgets, dense_rates, tickets, client=None):
     """Yield a row a budget of each training."""
-    chosen, dense = tickets, [("dense", "whole", rate) for rate in dense_rates]
-    if table == "09_pilot":
-        pairs = [*itertools.product(finders, shapes), *(one[:2] for one in tickets if one[1] != "learned")]
-        seeds, chosen = pilot_seeds, [(*one, rate) for one in dict.fromkeys(pairs) for rate in rates]
-    calls = [(training, seed, *one, batch, budgets) for seed in seeds for one in (*dense, *chosen)]
+    asked = [*(("dense", "whole", rate) for rate in dense_rates), *tickets]
+    calls = [(training, seed, *one, batch, budgets) for seed in seeds for one in asked]
     return gather(dataset, calls, client)
 
 

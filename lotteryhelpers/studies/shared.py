@@ -122,10 +122,10 @@ def controls(dataset, named, densities, config, **options):
         yield named | what | ticket(dataset, start, masks, config)
 
 
-def swept(dataset, specs, bayesian, ticket, client, curves=False):
-    """Yield a sweep's rows, with a ticket's steps, and its curve if asked; None is the notebooks' setting."""
+def swept(dataset, specs, bayesian, ticket, client):
+    """Yield a sweep's rows, with a ticket's steps for its curve; None is the notebooks' setting."""
     usual = lh.recipe(dataset)
     recipe = lh.Recipe(bayesian or usual.bayesian, ticket or usual.ticket, ())
     steps = recipe.ticket.epochs * (len(dataset.train.labels) // recipe.ticket.batch_size)
     for row in sweep_rows(dataset, specs, recipe, client=client):
-        yield {name: row[name] for name in row if curves or name != "curve"} | {"steps": steps}
+        yield {name: row[name] for name in row if name != "curve"} | {"steps": steps}
