@@ -63,8 +63,7 @@ def begin(dataset, config, initial, initializer, hidden, masks):
     hidden = as_tuple("hidden", hidden)
     if initial is None:
         if not hidden or not all(isinstance(n, Conv) or is_integer(n, 1, 10**5) for n in hidden):
-            raise ValueError(f"hidden={hidden!r} must be a tuple of unit counts from 1 to 100,000, before "
-                             "them Convs if any")  # fmt: skip
+            raise ValueError(f"hidden={hidden!r} must be a tuple of unit counts from 1 to 100,000, or Convs")
         sizes = (dataset.image_shape, *hidden, dataset.num_classes)
         initial = draw_initial(sizes, config.seed, initializer)
     check_fits(initial, dataset)
@@ -89,7 +88,7 @@ def check_fits(initial, dataset):
         raise ValueError(f"initial is a {type(initial).__name__}; it must be a Posterior such as run.initial")
     ends, needed = (initial.sizes[0], initial.sizes[-1]), (dataset.train.images.shape[1], dataset.num_classes)
     if initial.convs:
-        ends, needed = ((initial.convs[0].image, ends[1]), ((*dataset.image_shape, 1)[:3], needed[1]))
+        ends, needed = (*ends, initial.convs[0].image), (*needed, (*dataset.image_shape, 1)[:3])
     if ends != needed:
         raise ValueError(f"initial has {ends} (inputs, classes), but {dataset.name} needs {needed}")
 

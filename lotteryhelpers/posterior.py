@@ -33,10 +33,9 @@ class Posterior(InOneFile):
                 raise ValueError(f"{name} holds values that are not finite")
             object.__setattr__(self, name, arrays)
         object.__setattr__(self, "convs", convs := tuple(self.convs))
-        if not all(isinstance(conv, Conv) for conv in convs):
-            raise ValueError(f"convs={convs} must be Convs, as draw_initial makes them")
-        if convs and on_images((convs[0].image, *convs, 1))[1:-1] != convs:
-            raise ValueError(f"convs={convs}: an image must be what the one before gives")
+        good = all(isinstance(conv, Conv) for conv in convs)
+        if not good or (convs and on_images((convs[0].image, *convs, 1))[1:-1] != convs):
+            raise ValueError(f"convs={convs} must be Convs, the image of each what the one before gives")
         shapes = [m.shape for m in self.means]
         if not shapes or any(len(s) != 2 for s in shapes):
             raise ValueError(f"means have shapes {shapes}; each layer's must be [inputs, units]")

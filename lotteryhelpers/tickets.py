@@ -53,8 +53,7 @@ def point(weights, biases, convs=()):
 
 
 def accuracy(weights, biases, split, convs=()):
-    """The fraction of a split's images, ``dataset.test`` say, that these weights get right: no training.
-    ``convs`` are the network's convolutions, its Posterior's."""
+    """The fraction of a split's images that a network gets right, with its Posterior's ``convs``."""
     images, labels = split.tensors
     return float(np.mean(np.argmax(logits(weights, biases, images, convs), axis=1) == labels.numpy()))
 

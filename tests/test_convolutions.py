@@ -306,9 +306,9 @@ WRONG = {
     r"a layer's units must be the next one's inputs": lambda d, r: replaced(r.initial, convs=r.initial.convs[:1]),
     r"convs=\('x',\) must be Convs": lambda d, r: replaced(r.initial, convs=("x",)),
     r"images of the shape \(\): a Conv needs": lambda d, r: replaced(r.initial, convs=(lh.Conv(6, 3),)),
-    r"an image must be what the one before gives": lambda d, r: replaced(
+    r"must be Convs, the image of each what the one before gives": lambda d, r: replaced(
         r.initial, convs=(r.initial.convs[0], dataclasses.replace(r.initial.convs[1], image=(2, 8, 6)))),
-    r"initial has .*\(8, 8, 1\), 10\).* needs \(\(4, 16, 1\), 10\)": lambda d, r: lh.train_ticket(
+    r"initial has \(64, 10, \(8, 8, 1\)\).* needs \(64, 10, \(4, 16, 1\)\)": lambda d, r: lh.train_ticket(
         replaced(d, image_shape=(4, 16)), r.initial, None, SHORT),
     r"compact=True: initial has .* convolutions can't be made compact": lambda d, r: lh.train_ticket(
         d, lh.draw_initial(((8, 8), lh.Conv(6, 3, 1), lh.Conv(8, 1, 6), 10), 0), None, SHORT, compact=True),

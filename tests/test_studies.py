@@ -15,7 +15,7 @@ import pytest
 from common import ROOT
 
 import lotteryhelpers as lh
-from lotteryhelpers.studies import STUDIES, __main__, curves, frugal, posteriors, settled, shared, when
+from lotteryhelpers.studies import STUDIES, __main__, curves, frugal, posteriors, shared, when
 from lotteryhelpers.studies.shared import subset
 
 RESULTS = ROOT / "notebooks" / "results"
@@ -46,8 +46,7 @@ TINY = {
     "gradients": {"seeds": (7,), "draws": {16: 4}, "bayesian": LONG},
     "seconds": {"seeds": (7,), "turns": 1, "steps": {32: 4}},
     "curves": {"seeds": (7,), "epochs": 2, "rates": {64: 3e-3}},
-    "settled": {"seeds": (7,), "settled": LONG},
-    "posteriors": {"seeds": (7,), "densities": (0.2,), "thresholds": (0.3,), "cost_seeds": (7,), "rates": (3e-3, 3e-3),
+    "posteriors": {"seeds": (7,), "settling_seeds": (7,), "densities": (0.2,), "thresholds": (0.3,), "cost_seeds": (7,), "rates": (3e-3, 3e-3),
                    "budgets": (1, 2), "finders": (("ivon", 120, 1, 60), ("dense", 120, 1, 60)),
                    "lengths": {"settled": LONG, "Flipout": LONG, "cheap": SHORT, "ticket": SHORT}},
 }  # fmt: skip
@@ -103,7 +102,7 @@ def test_stored_tables_were_made_with_what_the_study_says_now(name, table):
 
 
 def test_what_was_written_before_a_run_stands_in_the_study():
-    for name in ("thresholds", "masks", "named", "when", "frugal", "transfer", "gradients", "curves", "settled", "posteriors"):
+    for name in ("thresholds", "masks", "named", "when", "frugal", "transfer", "gradients", "curves", "posteriors"):
         assert "Written down before the first run" in MODULES[name].__doc__, name
     assert "Written down before the second run" in MODULES["rounds"].__doc__
     assert "Expected before the pilot" in MODULES["frontier"].__doc__
@@ -232,7 +231,7 @@ def test_a_subset_is_that_of_load_dataset_and_no_larger_than_the_data(digits):
 
 
 def test_settling_is_read_on_the_way_to_the_end(digits):
-    rows = pd.DataFrame(settled.rows(digits, **TINY["settled"]))
+    rows = pd.DataFrame(posteriors.rows(digits, **TINY["posteriors"], table="11_settled"))
     last = rows[rows.epoch == rows.epoch.max()]
     assert sorted(rows.epoch.unique()) == [LONG.epochs * part for part in (1 / 16, 1 / 8, 1 / 4, 1 / 2, 3 / 4, 1)]
     assert len(rows) == 18 and np.allclose(last.rank_to_end, 1) and rows["median"].between(0.04, 0.1).all()
@@ -261,9 +260,8 @@ def test_several_networks_become_one_gaussian_and_what_never_moved_keeps_the_pri
     assert (found.stddevs[1][1:] == 1).all() and (found.stddevs[0] == 1).all()
 
 
-@pytest.mark.parametrize("study", [settled, posteriors])
-def test_on_other_images_than_the_digits_trainings_are_as_stored(study, digits):
-    asked = []
+def test_on_other_images_than_the_digits_trainings_are_as_stored(digits):
+    asked, study = [], posteriors
     stand_in = types.SimpleNamespace(**{name: getattr(study, name) for name in ("LIVE", "STORED", "TABLES", "TRAININGS")},
                                      rows=lambda dataset, **sizes: asked.append(sizes) or [{"seed": 1}])  # fmt: skip
     for dataset in (digits, dataclasses.replace(digits, name="fashion_mnist")):

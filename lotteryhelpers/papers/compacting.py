@@ -60,14 +60,13 @@ class Compact(PickledByFields):
 def compact(weights, biases, masks, *, for_training=False):
     """A :class:`Compact` without the inputs that no kept weight reads and the units that don't matter.
 
-    The function is the same, of a fully connected network. A unit matters if kept weights lead from it to a
-    class. In a finished network a unit without a kept weight at its entry is a constant: it too is dropped,
-    and moves into the next layer's biases. For training it stays, because its bias and its outgoing weights
-    still learn. A layer of which nothing is left keeps one unit (or input) without a weight. A ValueError
-    names what doesn't fit.
+    The function is the same. A unit matters if kept weights lead from it to a class. In a finished network a
+    unit without a kept weight at its entry is a constant: it too is dropped, and moves into the next layer's
+    biases. For training it stays, because its bias and its outgoing weights still learn. A layer of which
+    nothing is left keeps one unit (or input) without a weight. A ValueError names what doesn't fit.
 
     Args:
-        weights: ``[inputs, units]`` a layer, hidden layers with ReLU; pruned values are taken as zero.
+        weights: ``[inputs, units]`` a layer, no convolution's, with ReLU; pruned values are taken as zero.
         biases: ``[units]`` a layer.
         masks: True = kept; None keeps all.
         for_training: keep the constants, so that the small network takes the masked one's steps."""

@@ -75,8 +75,7 @@ def kernel_shapes(sizes):
 
 
 def product(inputs, kernel, conv=None):
-    """Of inputs ``[n, inputs]`` and a kernel ``[inputs, units]``; or ``conv``'s of flat or whole images,
-    ``[n, rows, columns, units]``."""
+    """``[n, inputs]`` times ``[inputs, units]``; or what ``conv`` gives, ``[n, rows, columns, units]``."""
     if conv is None:
         return tf.matmul(inputs, kernel)
     images = tf.reshape(inputs, [tf.shape(inputs)[0], *conv.image])
@@ -85,9 +84,8 @@ def product(inputs, kernel, conv=None):
 
 
 def with_bias(sums, bias, conv=None):
-    """What a layer's ReLU gets, from its ``product``: ``[n, units]``, of a convolution flat, after pooling.
-    (The largest of sums with a bias is the largest sum with it, and there are fewer of those.)"""
-    if conv is None:
+    """What a layer's ReLU gets from its ``product``, ``[n, units]``; of a convolution flat, after pooling."""
+    if conv is None:  # else after pooling: the largest sum stays the largest, and there are fewer to add to
         return tf.nn.bias_add(sums, bias)
     pooled = tf.nn.max_pool2d(sums, conv.pool, conv.pool, "VALID") if conv.pool > 1 else sums
     return tf.reshape(tf.nn.bias_add(pooled, bias), [-1, int(np.prod(conv.output))])

@@ -42,18 +42,17 @@ def _snip(run, *, dataset, **_):
     return each(lambda w, g: abs(w * g), run.initial.means, gradients)
 
 
-def of_pixels(run, scores):
-    """The first layer's scores, and the others; a ValueError if they are a convolution's."""
+def check_pixels(run):
+    """Raise a ValueError if the first layer is a convolution."""
     if run.final.convs:
         raise ValueError("this criterion looks at pixels, and a convolution's weights belong to none")
-    first, *rest = scores
-    return first, rest
 
 
 @criterion
 def _random_live(run, *, dataset, rng, **_):
     """Control: chance, but the weights of pixels that no training image lights come last."""
-    first, rest = of_pixels(run, CRITERIA["random"](run, rng=rng))
+    check_pixels(run)
+    first, *rest = CRITERIA["random"](run, rng=rng)
     return np.where(dataset.train.images.max(axis=0)[:, None] > 0, first, first - 1e3), *rest
 
 
@@ -75,7 +74,8 @@ def _shuffled(run, *, rng, **_):
 def _pixel_variance(run, *, dataset, rng, **_):
     """Control: drawn with a pixel's variance over the images as odds, layer 1 (Efraimidis, Spirakis 2006)."""
     odds = np.maximum(dataset.train.images.var(axis=0), 1e-9)[:, None]
-    first, rest = of_pixels(run, each(lambda m: rng.random(m.shape), run.final.means))
+    check_pixels(run)
+    first, *rest = each(lambda m: rng.random(m.shape), run.final.means)
     return np.log(first) / odds, *rest
 
 

@@ -6,4 +6,4 @@ they take a reader's minutes on any dataset. ``TABLES`` says what the tables are
 
 #: In the notebooks' order.
 STUDIES = ("thresholds", "criteria", "named", "priors", "rounds", "masks", "supermasks", "when", "frugal",
-           "transfer", "frontier", "costs", "gradients", "seconds", "curves", "settled", "posteriors")
+           "transfer", "frontier", "costs", "gradients", "seconds", "curves", "posteriors")

@@ -101,10 +101,9 @@ def ticket(dataset, start, masks, config, frozen=None, best_step=False):
     def make():
         began = time.time()
         run = lh.train_ticket(dataset, start, masks, config, frozen=frozen)
-        best = {"early_stopping_step": run.best_step} if best_step else {}
         accuracies = {n: getattr(run, n) for n in ("test_accuracy_at_best", "test_accuracy")}
         length = {"steps": int(run.history.step.iloc[-1]), "seconds": time.time() - began}
-        return best | accuracies | length
+        return ({"early_stopping_step": run.best_step} if best_step else {}) | accuracies | length
 
     key = {"masks": masks, "config": config, "frozen": frozen, "best_step": best_step}
     return kept(dataset, key | {"start": [start.means, start.biases, start.convs]}, make)

@@ -208,19 +208,3 @@ def check_laplace(laplace):
             lambda x, p, s: right(x / len(x) ** 0.5, p, s),
         "x isn't squared": lambda x, p, s: right(x**0.5, p, s),
         "the variance of a class is p (1 - p)": lambda x, p, s: ((x**2).T @ p + s**-2) ** -0.5})
-
-def check_settled(settled):
-    """``settled(half, end)``: deviations at two times, a list of [inputs, units] each, to True or False."""
-    half = [np.where(normal(n, 9) > 0.1, 0.99, 0.1 * np.exp(0.5 * normal(n, 9, seed=1))) for n in (40, 30)]
-    def later(*sizes, mixed=False):
-        ends = [np.minimum(k * s * np.exp(3e-3 * normal(*s.shape, seed=2)), 1)
-                for k, s in zip(sizes, half, strict=True)]
-        for end in ends if mixed else ():
-            end[end < 0.9] = np.random.default_rng(3).permutation(end[end < 0.9])
-        return ends
-    ends = later(1, 1), later(1.3, 1.3), later(1, 0.7), later(1, 1, mixed=True)
-    return probe(settled, [(half, end) for end in ends], lambda *_: True, {
-        "the deviations grow by a third, and it calls that settled": lambda still, grown, *_: grown,
-        "one layer of two still moves, and it calls that settled": lambda still, grown, one, mixed: one,
-        "what the data hold has changed places, and it calls that settled": lambda *answers: answers[-1],
-        "only weights at the prior change places, and it isn't content": lambda still, *_: not still})

@@ -34,9 +34,8 @@ def explore(dataset, run, config, *, threshold=None):
     counts, said = ipywidgets.HTML(), ipywidgets.HTML()
     aside = ipywidgets.Output()  # never shown: takes the trainer's own progress bars
     picture, figure = (ipywidgets.Image(format="png", layout=full) for _ in "ab")
-    shape, pixel = dataset.image_shape, "pixel"
-    if run.final.convs:
-        shape, pixel = (run.final.convs[0].kernel,) * 2, "filter pixel"
+    filters = [conv.kernel for conv in run.final.convs[:1]] * 2  # their rows and columns, or none
+    shape, pixel = tuple(filters) or dataset.image_shape, "filter pixel" if filters else "pixel"
     button = ipywidgets.Button(description="train", button_style="primary", icon="play")
 
     def masks():
