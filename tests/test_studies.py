@@ -97,7 +97,8 @@ def test_stored_tables_were_made_with_what_the_study_says_now(name, table):
         assert (stored.steps.astype(int) >= 0).all()
     if "seeds" in about["configuration"] and "seed" in stored:
         named = about["configuration"].get("named_seeds" if name == "criteria" else "seeds")
-        named = about["configuration"]["cost_seeds"] if table == "11_costs" else named
+        own = {"11_costs": "cost_seeds", "11_settled": "settling_seeds"}.get(table)
+        named = about["configuration"][own] if own else named
         assert set(stored.seed) <= set(named)
 
 
