@@ -1,9 +1,8 @@
 """Lottery tickets and Bayesian uncertainty: what the notebooks import as ``lh``."""
 
-from lotteryhelpers.startup.session import explain_missing_names, import_tensorflow
+from lotteryhelpers.startup.session import import_tensorflow
 
 import_tensorflow()
-explain_missing_names()
 
 # isort: off
 from lotteryhelpers.bayesian import draw_initial, load_or_train_bayesian, train_bayesian

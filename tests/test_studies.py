@@ -15,7 +15,7 @@ import pytest
 from common import ROOT
 
 import lotteryhelpers as lh
-from lotteryhelpers.studies import STUDIES, __main__, curves, frugal, posteriors, shared, when
+from lotteryhelpers.studies import STUDIES, __main__, frugal, gradients, posteriors, shared, when
 from lotteryhelpers.studies.shared import subset
 
 RESULTS = ROOT / "notebooks" / "results"
@@ -23,16 +23,16 @@ MODULES = {name: importlib.import_module(f"lotteryhelpers.studies.{name}") for n
 TABLES = [(name, table) for name, module in MODULES.items() for table in module.TABLES]
 LONG, SHORT = lh.TrainConfig(2, 64, 3e-3), lh.TrainConfig(1, 64, 3e-3)
 BOTH = {"bayesian": LONG, "ticket": SHORT}
+SMALL_LENET = (lh.Conv(2, 3), 8)
 TINY = {
-    "criteria": {"seeds": (7,), "named_seeds": (7,), "densities": (0.2,)} | BOTH,
-    "thresholds": {"seeds": (7,)} | BOTH,
-    "named": {"seeds": (7,)} | BOTH,
-    "priors": {"seeds": (7,), "densities": (0.2,), "priors": (0.3,), "kl_weights": (1.0,)} | BOTH,
+    "criteria": {"seeds": (7,), "named_seeds": (7,), "densities": (0.2,), "arm_densities": (0.2,), "priors": (0.3,),
+                 "kl_weights": (1.0,)} | BOTH,
+    "thresholds": {"seeds": (7,), "named_seeds": (7,)} | BOTH,
     "rounds": {"seeds": (7,), "kinds": ("one-shot, other order", "snr"),
+               "lenet": {"seeds": (7,), "hidden": SMALL_LENET, "ticket": SHORT},
                "lengths": dict.fromkeys(("ticket", "bayesian"), lh.TrainConfig(1, 128))},
     "masks": {"seeds": (7,), "densities": (0.2,), "action_densities": (), "frozen_densities": (0.2,), "grid": (0.5,),
-              "lengths": (LONG,), "ticket": SHORT},
-    "supermasks": {"seeds": (7,), "config": lh.TrainConfig(2, 64, 0.1), "ticket": SHORT},
+              "lengths": (LONG,), "ticket": SHORT, "supermask": lh.TrainConfig(2, 64, 0.1)},
     "when": {"seeds": (7,), "epochs": (0, 1), "densities": (0.2,), "ticket": SHORT},
     "frugal": {"seeds": (7,), "images": (60,), "added_images": (60,), "densities": (0.2,), "batch": 60, "rate": 3e-3,
                "steps": {"posterior": 4, "dense": 8}, "epochs": {"posterior": 2, "dense": 3}, "ticket": SHORT},
@@ -43,12 +43,13 @@ TINY = {
                              ("snip", "40-100-50, 20% of the weights", 3e-3), ("supermask, 1 epochs", "learned", 0.1),
                              ("IMP, 7 x 1 epochs", "21% of the weights", 3e-3))},
     "costs": {"seeds": (7,), "turns": 1, "epochs": 1, "batch": 64, "recipes": (("none", "40-100-50"),)},
-    "gradients": {"seeds": (7,), "draws": {16: 4}, "bayesian": LONG},
+    "gradients": {"seeds": (7,), "draws": {16: 4}, "bayesian": LONG, "epochs": 2, "rates": {64: 3e-3}},
     "seconds": {"seeds": (7,), "turns": 1, "steps": {32: 4}},
-    "curves": {"seeds": (7,), "epochs": 2, "rates": {64: 3e-3}},
     "posteriors": {"seeds": (7,), "settling_seeds": (7,), "densities": (0.2,), "thresholds": (0.3,), "cost_seeds": (7,), "rates": (3e-3, 3e-3),
                    "budgets": (1, 2), "finders": (("ivon", 120, 1, 60), ("dense", 120, 1, 60)),
                    "lengths": {"settled": LONG, "Flipout": LONG, "cheap": SHORT, "ticket": SHORT}},
+    "elsewhere": {"seeds": (7,), "densities": (0.2,), "lenet": SMALL_LENET, "lengths": (LONG, LONG, SHORT),
+                  "lenet_lengths": (LONG, LONG, SHORT)},
 }  # fmt: skip
 
 
@@ -72,7 +73,7 @@ def without_seconds(rows):
 @pytest.mark.parametrize(("name", "table"), TABLES, ids=[table for _, table in TABLES])
 def test_tiny_rows_on_digits_have_the_stored_tables_columns(name, table, digits, cluster):
     options = {"table": table} if len(MODULES[name].TABLES) > 1 else {}
-    if name in ("thresholds", "criteria", "named", "priors"):  # else a sweep starts its own processes
+    if name in ("thresholds", "criteria"):  # else a sweep starts its own processes
         options["client"] = cluster
     rows = list(MODULES[name].rows(digits, **TINY[name], **options))
     stored = pd.read_csv(RESULTS / f"{table}.csv", keep_default_na=False)
@@ -81,7 +82,7 @@ def test_tiny_rows_on_digits_have_the_stored_tables_columns(name, table, digits,
     assert not any(row.get("error") for row in rows)
     by = MODULES[name].TABLES[table].split()
     assert not pd.DataFrame(rows).duplicated(by).any() and not stored.duplicated(by).any()
-    sizes = {key for key in TINY[name] if key not in ("bayesian", "ticket", "lengths", "config")}
+    sizes = {key for key in TINY[name] if key not in ("bayesian", "ticket", "lengths", "supermask")}
     assert sizes <= MODULES[name].LIVE.keys() <= MODULES[name].STORED.keys() >= TINY[name].keys()
 
 
@@ -93,18 +94,21 @@ def test_stored_tables_were_made_with_what_the_study_says_now(name, table):
     stored = pd.read_csv(RESULTS / f"{table}.csv", keep_default_na=False)
     assert len(stored) == about["rows"]
     assert not {"trial", "best_step", "test", "validation"} & set(stored)
-    if {"test_accuracy", "seed"} <= set(stored) and name != "curves":
+    if {"test_accuracy", "seed"} <= set(stored) and table != "10_curves":
         assert (stored.steps.astype(int) >= 0).all()
     if "seeds" in about["configuration"] and "seed" in stored:
-        named = about["configuration"].get("named_seeds" if name == "criteria" else "seeds")
-        own = {"11_costs": "cost_seeds", "11_settled": "settling_seeds"}.get(table)
-        named = about["configuration"][own] if own else named
-        assert set(stored.seed) <= set(named)
+        own = {"11_costs": "cost_seeds", "11_settled": "settling_seeds", "05_criteria": "named_seeds",
+               "05_named": "named_seeds"}.get(table, "seeds")  # fmt: skip
+        asked = about["configuration"]["lenet"] if table == "12_rounds" else about["configuration"]
+        assert set(stored.seed) <= set(asked[own])
 
 
 def test_what_was_written_before_a_run_stands_in_the_study():
-    for name in ("thresholds", "masks", "named", "when", "frugal", "transfer", "gradients", "curves", "posteriors"):
+    for name in ("masks", "when", "frugal", "transfer", "gradients", "posteriors", "elsewhere"):
         assert "Written down before the first run" in MODULES[name].__doc__, name
+    assert "Each written down before the first run" in MODULES["thresholds"].__doc__
+    assert gradients.__doc__.count("Written down before the first run") == 2
+    assert "Written down before Fashion-MNIST's first run" in MODULES["transfer"].__doc__
     assert "Written down before the second run" in MODULES["rounds"].__doc__
     assert "Expected before the pilot" in MODULES["frontier"].__doc__
     assert "Added when the first table was there" in frugal.__doc__
@@ -189,20 +193,20 @@ def test_rows_made_here_and_on_a_cluster_are_the_same_to_the_last_bit(digits, cl
 
 
 def test_a_run_writes_table_and_configuration(digits, cluster, checkout, monkeypatch, capsys):
-    monkeypatch.setattr(curves, "STORED", TINY["curves"])
+    monkeypatch.setattr(gradients, "STORED", TINY["gradients"])
     listed = dict(line.split(maxsplit=3)[2:] for line in __main__.listing(checkout / "notebooks" / "results", MODULES))
     assert listed["10_curves"] == "missing"
-    __main__.run(curves, digits, cluster)
+    __main__.run(gradients, digits, cluster)
     assert "10_curves.csv: 6 rows" in capsys.readouterr().out
     table = pd.read_csv(checkout / "notebooks" / "results" / "10_curves.csv")
     about = json.loads((checkout / "notebooks" / "results" / "10_curves.json").read_text())
     assert about["rows"] == len(table) == 6 and about["cores"] == 1 and about["dataset"] == "digits"
     assert about["configuration"]["rates"] == {"64": 3e-3} and about["versions"]["lotteryhelpers"] == lh.__version__
     assert list(table.columns) == list(pd.read_csv(RESULTS / "10_curves.csv").columns)
-    assert table.sort_values(curves.TABLES["10_curves"].split()).index.is_monotonic_increasing
+    assert table.sort_values(gradients.TABLES["10_curves"].split()).index.is_monotonic_increasing
     (line,) = [x for x in __main__.listing(checkout / "notebooks" / "results", MODULES) if "10_curves" in x]
-    assert line.split()[:4] == ["10", "curves", "10_curves", "6"] and line.endswith("  stored")
-    monkeypatch.setattr(curves, "STORED", TINY["curves"] | {"epochs": 3})
+    assert line.split()[:4] == ["10", "gradients", "10_curves", "6"] and line.endswith("  stored")
+    monkeypatch.setattr(gradients, "STORED", TINY["gradients"] | {"epochs": 3})
     (line,) = [x for x in __main__.listing(checkout / "notebooks" / "results", MODULES) if "10_curves" in x]
     assert line.endswith("stored with another configuration than STORED")
 
@@ -214,7 +218,7 @@ def test_the_command_lists_all_studies_and_refuses_an_unknown_one_by_name(capsys
     assert all(line.endswith("  stored") for line in lines[1:])
     with pytest.raises(SystemExit, match="2"):
         __main__.main(["when", "wehn"])
-    assert "there is no study 'wehn'; there are thresholds, criteria, named, priors," in capsys.readouterr().err
+    assert "there is no study 'wehn'; there are thresholds, criteria, rounds, masks," in capsys.readouterr().err
 
 
 def test_without_a_checkout_the_command_says_so(tmp_path, monkeypatch, capsys):

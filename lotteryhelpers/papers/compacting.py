@@ -1,16 +1,12 @@
 """Tickets that are really smaller: the inputs and units that a mask leaves connected, as a network."""
 
 import dataclasses
-import functools
 from itertools import pairwise
 
 import numpy as np
-import tensorflow as tf
-import tf_keras
 
 from lotteryhelpers.data import Split
 from lotteryhelpers.masks import check_masks, check_scores, keep_counts
-from lotteryhelpers.networks import build_network
 from lotteryhelpers.storage import PickledByFields
 
 
@@ -26,15 +22,6 @@ class Compact(PickledByFields):
 
     sizes = property(lambda self: (*(int(m.any(axis=1).sum()) for m in self.masks), len(self.kept[-1])),
                      doc="(inputs, hidden units ..., classes) that are still connected.")  # fmt: skip
-
-    @functools.cached_property
-    def network(self):
-        """The same function of the full images as a ``tf_keras`` model of small Dense layers."""
-        with tf.init_scope():  # first asked for inside a tf.function, it must not become a part of that
-            small = build_network(tf_keras.layers.Dense, [len(k) for k in self.kept])
-            small.set_weights([a for pair in zip(self.weights, self.biases, strict=True) for a in pair])
-            images = tf_keras.Input([len(self.full[0][0])], dtype="float32")
-            return tf_keras.Model(images, small(tf.gather(images, self.kept[0].tolist(), axis=1)))
 
     def reduce(self, dataset):
         """The Dataset with only the inputs that are still there."""

@@ -1,4 +1,4 @@
-"""A session's start: TensorFlow without its lines on standard error, and a word on missing names.
+"""A session's start: TensorFlow without its lines on standard error.
 
 The lines come from C++, past ``sys.stderr`` and any log level: so file descriptor 2 is turned, during the
 imports, to a process that shows what came if they fail, or if TensorFlow ends this process."""
@@ -10,15 +10,12 @@ import multiprocessing
 import os
 import subprocess
 import sys
-import traceback
 
 _HOLD = """import os
 held = b""
 while not held.endswith(b"\\0") and (more := os.read(0, 65536)):
     held += more
 held.endswith(b"\\0") or os.write(2, held)"""
-HINT = (": if an earlier cell makes it, run the cells above first (Jupyter: Run > Run All Above Selected "
-        "Cell; Colab: Runtime > Run before); if not, look for a slip in the spelling")  # fmt: skip
 
 
 @contextlib.contextmanager
@@ -70,21 +67,3 @@ def import_tensorflow():
         if not in_worker:
             wake_xla()
         gc.freeze()
-
-
-def explain_missing_names():
-    """In IPython, let a NameError in a reader's own cell say what to do; elsewhere do nothing."""
-    shell = sys.modules["IPython"].get_ipython() if "IPython" in sys.modules else None
-    if shell is None or NameError in shell.custom_exceptions:
-        return
-    others, show_other = shell.custom_exceptions, shell.CustomTB  # Colab has some
-
-    def show(shell, kind, error, trace, tb_offset=None):
-        if kind is not NameError and issubclass(kind, others):
-            return show_other(kind, error, trace, tb_offset)
-        frame, _ = list(traceback.walk_tb(trace))[-1]
-        if kind is NameError and frame.f_globals is shell.user_ns:
-            error.args = (f"{error}{HINT}",)
-        shell.showtraceback((kind, error, trace), tb_offset=tb_offset)
-
-    shell.set_custom_exc((NameError, *others), show)

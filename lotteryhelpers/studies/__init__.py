@@ -5,5 +5,5 @@ one by one: with the sizes ``STORED`` on MNIST they are the tables in ``notebook
 they take a reader's minutes on any dataset. ``TABLES`` says what the tables are called and sorted by."""
 
 #: In the notebooks' order.
-STUDIES = ("thresholds", "criteria", "named", "priors", "rounds", "masks", "supermasks", "when", "frugal",
-           "transfer", "frontier", "costs", "gradients", "seconds", "curves", "posteriors")
+STUDIES = ("thresholds", "criteria", "rounds", "masks", "when", "frugal", "transfer", "frontier", "costs",
+           "gradients", "seconds", "posteriors", "elsewhere")

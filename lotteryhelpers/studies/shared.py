@@ -95,17 +95,20 @@ def subset(dataset, images, seed):
     return dataclasses.replace(dataset, train=dataset.train.draw(images, seed, "images"))
 
 
-def ticket(dataset, start, masks, config, frozen=None, best_step=False):
-    """Train a ticket, or read its row: accuracies, steps, seconds; with ``best_step`` that of least loss."""
+def ticket(dataset, start, masks, config, frozen=None, also=()):
+    """Train a ticket, or read its row: accuracies, steps, seconds; if asked ``also`` the
+    ``"early_stopping_step"``, of least validation loss, or the ``"curve"`` of validation accuracies."""
 
     def make():
         began = time.time()
         run = lh.train_ticket(dataset, start, masks, config, frozen=frozen)
-        accuracies = {n: getattr(run, n) for n in ("test_accuracy_at_best", "test_accuracy")}
-        length = {"steps": int(run.history.step.iloc[-1]), "seconds": time.time() - began}
-        return ({"early_stopping_step": run.best_step} if best_step else {}) | accuracies | length
+        row = {"early_stopping_step": run.best_step, "test_accuracy_at_best": run.test_accuracy_at_best,
+               "test_accuracy": run.test_accuracy, "steps": int(run.history.step.iloc[-1]),
+               "curve": " ".join(map("{:.4f}".format, run.history.validation_accuracy))}
+        unasked = {"early_stopping_step", "curve"} - {*also}
+        return {k: row[k] for k in row if k not in unasked} | {"seconds": time.time() - began}
 
-    key = {"masks": masks, "config": config, "frozen": frozen, "best_step": best_step}
+    key = {"masks": masks, "config": config, "frozen": frozen, "also": also}
     return kept(dataset, key | {"start": [start.means, start.biases, start.convs]}, make)
 
 
