@@ -7,7 +7,7 @@
 # make links  the repository's address, kept in pyproject.toml, into notebooks and README
 # make colab  every notebook in a stand-in for Colab, half an hour -> build/colab/
 # make bench  how fast, beside what people use instead -> tests/benchmarks/results.md
-# make studies  the long runs behind notebooks 04 to 11, some hours -> notebooks/results/
+# make studies  the long runs behind notebooks 04 to 12, some hours -> notebooks/results/
 PYTHON ?= python3
 BIN := .venv/bin
 

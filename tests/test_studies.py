@@ -36,7 +36,7 @@ TINY = {
     "when": {"seeds": (7,), "epochs": (0, 1), "densities": (0.2,), "ticket": SHORT},
     "frugal": {"seeds": (7,), "images": (60,), "added_images": (60,), "densities": (0.2,), "batch": 60, "rate": 3e-3,
                "steps": {"posterior": 4, "dense": 8}, "epochs": {"posterior": 2, "dense": 3}, "ticket": SHORT},
-    "transfer": {"seeds": (7,), "pairs": (("0 to 4", "5 to 9"),), "densities": (0.2,),
+    "transfer": {"seeds": (7,), "pairs": dict.fromkeys(("08_transfer", "12_transfer"), ("0 to 4", "5 to 9")), "densities": (0.2,),
                  "finding": {"posterior": LONG, "dense": LONG}, "ticket": SHORT},
     "frontier": {"seeds": (7,), "batch": 64, "budgets": (1, 2), "dense_rates": (3e-3,),
                  "tickets": ((("dense", 120, 1, 60), "20% of the weights", 3e-3), ("none", "40-100-50", 3e-3),

@@ -1,4 +1,4 @@
-"""The long runs behind notebooks 04 to 11, one file a study; ``python -m lotteryhelpers.studies`` makes them.
+"""The long runs behind notebooks 04 to 12, one file a study; ``python -m lotteryhelpers.studies`` makes them.
 
 A file says what is asked and what was expected, before any run. Its ``rows(dataset, ...)`` yields tidy rows
 one by one: with the sizes ``STORED`` on MNIST they are the tables in ``notebooks/results/``, with ``LIVE``

@@ -18,20 +18,20 @@ import itertools
 import lotteryhelpers as lh
 from lotteryhelpers.studies.shared import controls, gather, start_of, ticket, trained
 
-TABLES = {"08_transfer": "trained_on source criterion density found_on seed"}
-STORED = {"seeds": range(300, 305), "pairs": (("0 to 4", "5 to 9"), ("mnist", "fashion_mnist")),
-          "densities": (0.2, 0.05), "finding": {"posterior": lh.TrainConfig(15), "dense": lh.TrainConfig(45)},
-          "ticket": lh.TrainConfig(10)}  # fmt: skip
-LIVE = {"seeds": range(300, 303), "pairs": (("0 to 4", "5 to 9"),), "densities": (0.05,),
+TABLES = dict.fromkeys(("08_transfer", "12_transfer"), "trained_on source criterion density found_on seed")
+STORED = {"seeds": range(300, 305), "densities": (0.2, 0.05), "ticket": lh.TrainConfig(10),
+          "pairs": {"08_transfer": ("0 to 4", "5 to 9"), "12_transfer": ("mnist", "fashion_mnist")},
+          "finding": {"posterior": lh.TrainConfig(15), "dense": lh.TrainConfig(45)}}  # fmt: skip
+LIVE = {"seeds": range(300, 303), "densities": (0.05,), "pairs": {"08_transfer": ("0 to 4", "5 to 9")},
         "finding": {"posterior": lh.TrainConfig(8, 64, 3e-3), "dense": lh.TrainConfig(24, 64, 3e-3)}}
 CRITERIA = {"posterior": ("snr", "variance"), "dense": ("magnitude",)}
 HALVES = {"0 to 4": (0, 4), "5 to 9": (5, 9)}
 
 
-def rows(dataset, seeds, pairs, densities, finding, ticket=None, client=None):
+def rows(dataset, seeds, pairs, densities, finding, ticket=None, table="08_transfer", client=None):
     """Yield a row a ticket; a pair is (found on, trained on), in ``HALVES`` or names of ``load_dataset``."""
-    calls, ticket = [], ticket or lh.recipe(dataset).ticket
-    for seed, (old, new) in itertools.product(seeds, pairs):
+    calls, ticket, (old, new) = [], ticket or lh.recipe(dataset).ticket, pairs[table]
+    for seed in seeds:
         config = dataclasses.replace(ticket, seed=seed)
         for source, found_on in itertools.product(CRITERIA, (old, new)):
             length = dataclasses.replace(finding[source], seed=seed)
