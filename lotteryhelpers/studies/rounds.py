@@ -49,9 +49,9 @@ NAMED = {
 STORED = {"seeds": range(200, 205), "kinds": (*KINDS, *NAMED),
           "lengths": {"ticket": lh.TrainConfig(55, 60, evaluate_every=100), "bayesian": lh.TrainConfig(15),
                       "at_its_cost": lh.TrainConfig(48)},
-          "lenet": {"seeds": range(620, 625), "hidden": lh.LENET_5, "ticket": lh.TrainConfig(5)}}
+          "lenet": {"seeds": range(620, 625), "hidden": lh.LENET_5, "lengths": {"ticket": lh.TrainConfig(5)}}}
 LIVE = {"seeds": range(200, 203), "kinds": tuple(KINDS), "lenet": {
-    "seeds": range(620, 623), "ticket": lh.TrainConfig(15, 64, 3e-3),
+    "seeds": range(620, 623), "lengths": {"ticket": lh.TrainConfig(15, 64, 3e-3)},
     "hidden": (lh.Conv(6, 3, padding="same"), lh.Conv(16, 3, padding="same"), 120, 84)}}  # fmt: skip
 TABLES = {"06_rounds": "kind seed round"}  # 12_rounds hasn't been run
 
@@ -63,7 +63,7 @@ def rows(dataset, seeds, kinds, lenet, lengths=None, table="06_rounds", client=N
     lengths = lengths or vars(lh.recipe(dataset)) | {"ticket": like_the_paper}
     how = LEVELS, lengths, (300, 100)
     if table == "12_rounds":
-        seeds, kinds, how = lenet["seeds"], ("one-shot",), (LEVELS[:4], lenet, lenet["hidden"])
+        seeds, kinds, how = lenet["seeds"], ("one-shot",), (LEVELS[:4], lenet["lengths"], lenet["hidden"])
     calls = [(control, seed, kind, *how) for seed in seeds for kind in kinds]
     return gather(dataset, calls + [(iterative, seed, *how) for seed in seeds], client)
 
