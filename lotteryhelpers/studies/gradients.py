@@ -34,8 +34,8 @@ LIVE = {"seeds": (300,), "draws": {16: 100, 64: 100, 256: 100}, "epochs": 25, "r
 
 
 def rows(dataset, seeds, draws, epochs, rates, bayesian=None, table="10_gradients", client=None):
-    """Yield a row a batch size, or of 10_curves an epoch; ``draws`` says by size how many batches there are,
-    each drawn twice, ``rates`` by size the learning rate of curves, and ``epochs`` their length."""
+    """Yield a row a batch size, or an epoch of 10_curves; ``draws`` are numbers of batches by size, each
+    drawn twice, ``rates`` learning rates of curves by size."""
     configs = [dataclasses.replace(bayesian or lh.recipe(dataset).bayesian, seed=seed) for seed in seeds]
     cases = [(variances, config, name, draws) for config in configs for name in ESTIMATORS]
     if table == "10_curves":
