@@ -1,7 +1,7 @@
 """Seconds of what the study frontier decided on (notebook 09).
 
-Whole recipes, finding and training apart, on all of this machine's cores: run it on an idle one. Each recipe
-in turn with the dense network's ten epochs, in one run; only the turn called "cold" compiles everything anew."""
+Whole recipes, finding and training apart, on all cores of an idle machine, each in turn with the dense
+network's ten epochs, in one run; only the turn called "cold" compiles everything anew."""
 
 import time
 

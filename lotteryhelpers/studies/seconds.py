@@ -1,6 +1,6 @@
 """Seconds a training step takes with each gradient estimator (notebook 10), and how long a page takes here.
 
-All networks in turn, seven rounds, on all cores of an idle machine; a row is one call of the compiled steps."""
+All networks in turn, seven rounds, on all cores of an idle machine; a row is a call of the compiled steps."""
 
 import itertools
 import time
