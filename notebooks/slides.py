@@ -35,7 +35,7 @@ PAGE = """<!doctype html>
 .reveal {{ font-size: 25px }} .reveal h1 {{ font-size: 2em }} .reveal h2 {{ font-size: 1.5em }}
 .reveal h1, .reveal h2 {{ text-transform: none }} .reveal section {{ text-align: left }}
 .reveal section img {{ display: block; max-height: 440px; margin: 8px auto }}
-.reveal table {{ font-size: 0.7em }} .reveal ol {{ font-size: 0.88em }}
+.reveal table {{ font-size: 0.7em }} .reveal ol, .reveal ol + p {{ font-size: 0.8em }}
 </style></head><body><div class="reveal"><div class="slides">
 {slides}
 </div></div><script>{reveal}</script><script>{notes}</script>
