@@ -2,6 +2,7 @@
 # make test   all tests
 # make check  what to run while working: the linter, the quick tests, one notebook
 # make lab    JupyterLab on notebooks/
+# make ready  the day before a class: is everything here, kept and fast enough?
 # make site   the notebooks, as they are stored, as web pages -> build/site/
 # make slides the lecture of notebooks/README.md as one HTML file -> build/lecture.html
 # make links  the repository's address, kept in pyproject.toml, into notebooks and README
@@ -9,9 +10,9 @@
 # make bench  how fast, beside what people use instead -> tests/benchmarks/results.md
 # make studies  the long runs behind notebooks 04 to 12, some hours -> notebooks/results/
 PYTHON ?= python3
-BIN := .venv/bin
+BIN := .venv/$(if $(filter Windows_NT,$(OS)),Scripts,bin)
 
-.PHONY: run test check lab site slides links colab bench studies
+.PHONY: run test check lab ready site slides links colab bench studies
 run: .venv/installed
 	$(BIN)/python notebooks/run.py
 
@@ -27,6 +28,9 @@ check: .venv/installed
 
 lab: .venv/installed
 	$(BIN)/jupyter lab notebooks
+
+ready: .venv/installed
+	$(BIN)/python notebooks/ready.py
 
 site: .venv/installed
 	$(BIN)/python -m pip install --disable-pip-version-check --progress-bar=off -e ".[site]"

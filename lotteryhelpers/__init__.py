@@ -27,4 +27,4 @@ from lotteryhelpers.teaching import exercises
 from lotteryhelpers.tickets import TicketRun, accuracy, train_ticket
 from lotteryhelpers.training import Recipe, TrainConfig, recipe
 
-__version__ = "0.5.0"  # a literal: pyproject.toml reads it without importing
+__version__ = "0.6.0"  # a literal: pyproject.toml reads it without importing

@@ -3,8 +3,8 @@
 python notebooks/links.py
 
 Run it after a change of ``[project.urls] Repository`` there, or of ``SET_UP`` here. It writes the badges
-under the notebooks' titles, their set-up cells, and the links and the ``git clone`` in README.md; outputs
-stay as they are, and a second run changes nothing.
+under the notebooks' titles, their set-up cells, the licence at their ends, and the links in README.md,
+CONTRIBUTING.md and CITATION.cff; outputs stay as they are, and a second run changes nothing.
 """
 
 import pathlib
@@ -52,6 +52,13 @@ BADGES = (
     "(https://mybinder.org/v2/gh/{repo}/main?labpath=notebooks/{name})"
 )
 
+LICENCE = (
+    "*Text and figures: [CC BY 4.0](https://github.com/{repo}/blob/main/LICENSE-TEXT.md); code: "
+    "[MIT](https://github.com/{repo}/blob/main/LICENSE). "
+    "[How to cite](https://github.com/{repo}#how-to-cite), "
+    "[how to correct](https://github.com/{repo}/blob/main/CONTRIBUTING.md).*"
+)
+
 
 def address(root=ROOT):
     """Return ``[project.urls] Repository``; ValueError unless it is a repository on GitHub, as links need."""
@@ -74,11 +81,20 @@ def with_badges(title_cell, repo, name):
     return "\n".join([title, blank, BADGES.format(repo=repo, name=name), *kept])
 
 
+def with_licence(cells, repo):
+    """Put the licence at the end of the last cell, or write it anew; a page that ends with code gets one."""
+    if cells[-1].cell_type != "markdown":
+        cells.append(nbformat.v4.new_markdown_cell())
+    kept = re.sub(r"(^|\n\n)\*Text and figures: \[CC BY 4\.0\].*\*$", "", cells[-1].source)
+    cells[-1].source = "\n\n".join(filter(None, [kept, LICENCE.format(repo=repo)]))
+
+
 def with_links(text, repo):
-    """Return Markdown with the links to Colab, Binder and the clone leading to ``repo`` ("OWNER/NAME")."""
+    """Return a text with the links to Colab, Binder, the clone and what is cited leading to ``repo``."""
     text = re.sub(r"(colab\.research\.google\.com/github/)[\w.-]+/[\w.-]+", rf"\g<1>{repo}", text)
     text = re.sub(r"(mybinder\.org/v2/gh/)[\w.-]+/[\w.-]+", rf"\g<1>{repo}", text)
-    return re.sub(r"(git clone https://github\.com/)[\w.-]+/[\w.-]+", rf"\g<1>{repo}", text)
+    named = r"((?:git clone |url = \{|url: \"|repository-code: \")https://github\.com/)[\w.-]+/[\w.-]+"
+    return re.sub(named, rf"\g<1>{repo}", text)
 
 
 def main(root=ROOT):
@@ -91,16 +107,17 @@ def main(root=ROOT):
         before = nbformat.writes(notebook)
         first = notebook.cells[0]
         first.source = with_badges(first.source, repo, path.name)
+        with_licence(notebook.cells, repo)
         set_up = next(cell for cell in notebook.cells if cell.cell_type == "code")
         set_up.source, set_up.metadata = set_up_cell(url), nbformat.from_dict(FOLDED)
         if nbformat.writes(notebook) != before:
             nbformat.write(notebook, path)
             changed.append(path.name)
-    readme = root / "README.md"
-    text = readme.read_text(encoding="utf-8")
-    if with_links(text, repo) != text:
-        readme.write_text(with_links(text, repo), encoding="utf-8")
-        changed.append(readme.name)
+    for path in (root / name for name in ("README.md", "CONTRIBUTING.md", "CITATION.cff")):
+        text = path.read_text(encoding="utf-8")
+        if with_links(text, repo) != text:
+            path.write_text(with_links(text, repo), encoding="utf-8")
+            changed.append(path.name)
     print(f"{url}: {', '.join(changed) or 'nothing to change'}")
 
 

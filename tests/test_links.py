@@ -86,8 +86,10 @@ def test_another_address_reaches_every_copy_and_nothing_else_changes(tmp_path):
         assert after.cells[0].source.count("some-school/tickets.2027") == 2
         set_up = next(i for i, c in enumerate(notebook.cells) if c.cell_type == "code")
         assert f'"{OTHER}"' in after.cells[set_up].source
+        assert after.cells[-1].source.splitlines()[-1].count("some-school/tickets.2027") == 4  # the licence
+        assert after.cells[-1].source.splitlines()[:-1] == notebook.cells[-1].source.splitlines()[:-1]
         for i, (one, other) in enumerate(zip(notebook.cells, after.cells, strict=True)):
-            if i in (0, set_up):
+            if i in (0, set_up, len(after.cells) - 1):
                 one.source = other.source
         assert after == notebook
     assert run(sys.executable, "notebooks/links.py", cwd=place).stdout == f"{OTHER}: nothing to change\n"

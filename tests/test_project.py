@@ -180,7 +180,7 @@ def test_no_page_names_this_machine():
             assert not re.search(r"/(root|work|home/\w+)/", page.read_text(encoding="utf-8")), page
 
 
-@pytest.mark.parametrize("target", ["run", "test", "lab", "site", "links", "colab", "bench", "studies"])
+@pytest.mark.parametrize("target", ["run", "test", "lab", "ready", "site", "links", "colab", "bench", "studies"])
 def test_the_readme_says_what_make_does(target):
     readme, makefile = (ROOT / "README.md").read_text(), (ROOT / "Makefile").read_text()
     assert f"make {target}" in readme
@@ -193,13 +193,14 @@ def test_spelling(tmp_path):
     for path in (ROOT / "notebooks").glob("[0-9]*.ipynb"):
         cells = nbformat.read(path, as_version=4).cells
         (tmp_path / f"{path.stem}.md").write_text("\n\n".join(cell.source for cell in cells), encoding="utf-8")
-    places = [ROOT / "README.md", *(ROOT / "notebooks").glob("*.md"), ROOT / "lotteryhelpers", tmp_path]
+    places = [*ROOT.glob("*.md"), *(ROOT / "notebooks").glob("*.md"), ROOT / "lotteryhelpers", tmp_path]
     command = [sys.executable, "-m", "codespell_lib", "--skip", "*.pyc", *map(str, places)]
     done = subprocess.run(command, capture_output=True, text=True)
     assert (done.returncode, done.stdout) == (0, ""), done.stdout + done.stderr
 
 
-@pytest.mark.parametrize("page", ["README.md", "notebooks/README.md", "tests/benchmarks/README.md"])
+@pytest.mark.parametrize("page", ["README.md", "CONTRIBUTING.md", "CHANGELOG.md", "LICENSE-TEXT.md", "notebooks/README.md",
+                                  "tests/benchmarks/README.md"])
 def test_links_of_the_pages_lead_somewhere(page):
     """Those of the notebooks are followed where the site is built."""
     text = (ROOT / page).read_text(encoding="utf-8")
