@@ -1,0 +1,95 @@
+"""Is everything here for a class? Says of each thing whether it is, and what to do if not.
+
+make ready                 with MNIST
+DATASET=digits make ready  with what the class will use
+
+It runs notebooks 01 to 03, so that their posteriors are kept and open in seconds, times a ticket, and moves
+the slider of notebook 03 in a browser. Run it the day before, on the machine of the class.
+"""
+
+import contextlib
+import importlib.metadata
+import io
+import os
+import platform
+import shutil
+import subprocess
+import sys
+import time
+
+import run as pages
+
+HERE = pages.HERE
+DATASET = os.environ.setdefault("DATASET", "mnist")
+
+
+def environment():
+    """Versions, and that Jupyter is one of them."""
+    names = "lotteryhelpers", "tensorflow", "jupyterlab", "ipywidgets"
+    versions = ", ".join(f"{name} {importlib.metadata.version(name)}" for name in names)
+    return f"Python {platform.python_version()}, {versions}"
+
+
+def data():
+    """The images, from wherever they are."""
+    import lotteryhelpers as lh
+
+    with contextlib.redirect_stdout(io.StringIO()) as said:
+        lh.load_dataset(DATASET)
+    return said.getvalue().strip()
+
+
+def posteriors():
+    """Notebooks 01 to 03 to their ends: what they train is kept for whoever opens them next."""
+    from lotteryhelpers.storage import cache_folder
+
+    with contextlib.redirect_stdout(io.StringIO()):
+        seconds = [pages.execute(name)[1] for name in pages.MAIN[:3]]
+    kept = len([*cache_folder().glob(f"bayesian-{DATASET}-*.npz")])
+    if not kept:
+        raise OSError(f"nothing is kept in {cache_folder()}; LOTTERYHELPERS_CACHE_DIR may name another folder")
+    took = ", ".join(f"{name[:2]} in {s:.0f} s" for name, s in zip(pages.MAIN, seconds, strict=False))
+    return f"{kept} kept; notebooks ran {took}"
+
+
+def ticket():
+    """How long a ticket takes here, once everything is compiled."""
+    import lotteryhelpers as lh
+
+    dataset = lh.load_dataset(DATASET)
+    config = lh.recipe(dataset).ticket
+    start = lh.draw_initial((dataset.image_shape, 300, 100, dataset.num_classes), 0)
+    lh.train_ticket(dataset, start, None, config)
+    began = time.perf_counter()
+    lh.train_ticket(dataset, start, None, config)
+    return f"{time.perf_counter() - began:.1f} s for {config.epochs} epochs; notebook 04 trains two dozen"
+
+
+def slider():
+    """Notebook 03 in JupyterLab in a browser: the test of it."""
+    if not (shutil.which("chromium") or shutil.which("google-chrome")):
+        raise FileNotFoundError("no chromium to try it in: open notebook 03, run all cells, drag the slider")
+    command = [sys.executable, "-m", "pytest", "-q", "-k", "jupyterlab and 03", "tests/test_explorer.py"]
+    done = subprocess.run(command, cwd=HERE.parent, capture_output=True, text=True)
+    if done.returncode or " passed" not in done.stdout:
+        raise RuntimeError(f"it doesn't move in JupyterLab:\n{done.stdout[-2000:]}")
+    return "moves the pictures of notebook 03 in JupyterLab, and its button trains"
+
+
+def main():
+    ready = True
+    for check in (environment, data, posteriors, ticket, slider):
+        name = check.__name__
+        try:
+            with contextlib.redirect_stdout(io.StringIO()) if check is ticket else contextlib.nullcontext():
+                said = check()
+            print(f"ready      {name}: {said}", flush=True)
+        except Exception as error:  # whatever it is, the lecturer is to read it, and the next check to run
+            ready = False
+            print(f"NOT READY  {name}: {error}", flush=True)
+    print("all is ready" if ready else "not all is ready: see above")
+    return not ready
+
+
+if __name__ == "__main__":
+    sys.exit(main())
