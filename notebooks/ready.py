@@ -47,7 +47,7 @@ def posteriors():
         seconds = [pages.execute(name)[1] for name in pages.MAIN[:3]]
     kept = len([*cache_folder().glob(f"bayesian-{DATASET}-*.npz")])
     if not kept:
-        raise OSError(f"nothing is kept in {cache_folder()}; LOTTERYHELPERS_CACHE_DIR may name another folder")
+        raise OSError(f"nothing is kept in {cache_folder()}; LOTTERYHELPERS_CACHE_DIR may name another")
     took = ", ".join(f"{name[:2]} in {s:.0f} s" for name, s in zip(pages.MAIN, seconds, strict=False))
     return f"{kept} kept; notebooks ran {took}"
 
