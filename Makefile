@@ -1,6 +1,6 @@
 # make run    the four notebooks of the main experiment -> build/
 # make test   all tests
-# make check  what to run while working: the linter, the quick tests, one notebook
+# make check  what to run while working: the linter, the types, the quick tests, one notebook
 # make lab    JupyterLab on notebooks/
 # make ready  the day before a class: is everything here, kept and fast enough?
 # make site   the notebooks, as they are stored, as web pages -> build/site/
@@ -23,6 +23,7 @@ test: .venv/installed
 QUICK := masks criteria evidence project notebooks noise_and_networks
 check: .venv/installed
 	$(BIN)/ruff check .
+	$(BIN)/python -m mypy
 	DATASET=digits $(BIN)/python -m pytest -q -n 2 -m "not slow" $(QUICK:%=tests/test_%.py) \
 		--nbval-lax --nbval-current-env notebooks/03_build_masks.ipynb
 

@@ -6,11 +6,10 @@ import_tensorflow()
 
 # isort: off
 from lotteryhelpers.bayesian import draw_initial, load_or_train_bayesian, train_bayesian
-from lotteryhelpers.criteria import CRITERIA, masks_for
+from lotteryhelpers.criteria import CRITERIA, masks_for, variance_masks, variance_quantile
 from lotteryhelpers.data import Dataset, load_dataset
 from lotteryhelpers.evidence import Interval, paired_interval
 from lotteryhelpers.masks import density, jaccard, keep_counts, keep_fraction
-from lotteryhelpers.masks import variance_masks, variance_quantile
 from lotteryhelpers.networks import mean_logits
 from lotteryhelpers.papers import scores  # it adds to CRITERIA
 from lotteryhelpers.papers.compacting import Compact, compact, keep_units

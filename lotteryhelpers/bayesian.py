@@ -2,17 +2,18 @@
 
 import numpy as np
 
-from lotteryhelpers.masks import check_masks, check_one_of
+from lotteryhelpers.data import Dataset
+from lotteryhelpers.masks import Arrays, check_masks, check_one_of
 from lotteryhelpers.networks import EPSILON, ESTIMATORS
 from lotteryhelpers.papers.convolutions import Conv, kernel_shapes, on_images
 from lotteryhelpers.posterior import BayesianRun, Posterior, put_posterior, take_posterior
 from lotteryhelpers.storage import cache_folder, keep_if_possible, kept, key_of
-from lotteryhelpers.training import as_tuple, check_positive, is_integer, train, trainer_for
+from lotteryhelpers.training import TrainConfig, as_tuple, check_positive, is_integer, train, trainer_for
 
 INITIALIZERS = ("normal", "glorot")
 
 
-def draw_initial(sizes, seed, initializer="normal"):
+def draw_initial(sizes: tuple, seed: int, initializer: str = "normal") -> Posterior:
     """A start for ``sizes`` (inputs, hidden units ..., classes), or (image shape, Conv ..., hidden units ...,
     classes): every layer from its own seeded generator. The initializer ``"normal"`` is TFP's own: means and
     biases N(0, 0.1^2), deviations softplus(rho) with rho ~ N(-3, 0.1^2). ``"glorot"``: means normal with
@@ -30,23 +31,22 @@ def draw_initial(sizes, seed, initializer="normal"):
     return Posterior(means, stddevs, biases, tuple(size for size in sizes if isinstance(size, Conv)))
 
 
-def train_bayesian(dataset, config, *, initial=None, prior_stddev=1.0, kl_weight=1.0, initializer="normal",
-                   hidden=(300, 100), masks=None, estimator="flipout", snapshots=()):  # fmt: skip
+def train_bayesian(
+    dataset: Dataset, config: TrainConfig, *, initial: Posterior | None = None, prior_stddev: float = 1.0,
+    kl_weight: float = 1.0, initializer: str = "normal", hidden: tuple = (300, 100), snapshots: tuple = (),
+    masks: Arrays | None = None, estimator: str = "flipout") -> BayesianRun:  # fmt: skip
     """Fit a Gaussian to every weight by maximising the ELBO; the result is a :class:`BayesianRun`.
-
     The loss is NLL + kl_weight * KL / N, N the number of training images: 1 is the ELBO (Blundell et al.
     2015, eq. 2), 0 leaves the prior out. A ValueError names a bad argument, a FloatingPointError a bad step.
 
     Args:
         initial: the Posterior to start from; None draws one, see :func:`draw_initial`.
         prior_stddev: standard deviation of every kept weight's N(0, .) prior.
-        initializer, hidden: of a drawn start: ``"normal"`` or ``"glorot"``, and the hidden layers: units,
-            before them ``Conv``s if any, such as ``LENET_5``.
+        initializer, hidden: of a drawn start: ``"normal"`` or ``"glorot"``; units, before them ``Conv``s.
         masks: bool ``[inputs, units]`` a layer, True = kept; what is pruned is zero, and not in the KL.
         estimator: of the gradient: ``"flipout"`` (Wen et al. 2018, eq. 4), ``"local"`` (reparameterisation,
             Kingma et al. 2015) or ``"shared"`` (one draw of the weights a batch, Blundell et al. 2015).
-        snapshots: epochs (0 and fractions too) after which to keep the Posterior.
-    """
+        snapshots: epochs (0 and fractions too) after which to keep the Posterior."""
     check_positive("prior_stddev", prior_stddev)
     check_positive("kl_weight", kl_weight, or_zero=True)
     check_one_of("estimator", estimator, ESTIMATORS)
@@ -93,7 +93,7 @@ def check_fits(initial, dataset):
         raise ValueError(f"initial has {ends} (inputs, classes), but {dataset.name} needs {needed}")
 
 
-def load_or_train_bayesian(dataset, config, **options):
+def load_or_train_bayesian(dataset: Dataset, config: TrainConfig, **options) -> BayesianRun:
     """``train_bayesian(dataset, config, **options)``, or what it gave when it was last asked the same.
     A result is kept in :func:`cache_folder` under a hash of the dataset's contents, what was asked, this
     package and the versions. A damaged file, or a folder that can't be written to, is reported, no more."""

@@ -2,10 +2,16 @@
 
 import functools
 import inspect
+import math
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from lotteryhelpers.masks import check_one_of, keep_counts, keep_fraction, variance_masks, variance_quantile
+from lotteryhelpers.masks import check_density, check_one_of, keep_counts, keep_fraction
+
+if TYPE_CHECKING:
+    from lotteryhelpers.posterior import BayesianRun, Posterior
+    from lotteryhelpers.tickets import TicketRun
 
 
 class _Criteria(dict):
@@ -83,7 +89,38 @@ formula("dense_magnitude", "|w| of the dense network trained from the same start
         lambda run, *, dense, **_: each(abs, dense.weights))
 
 
-def masks_for(run, criterion, density, *, scope="layer", **extras):
+def variance_masks(posterior: "Posterior", threshold: float) -> tuple[np.ndarray, ...]:
+    """Keep each weight whose posterior variance is at most ``threshold``, one for the whole network.
+    The posterior is as a rule ``run.final``; the threshold is a variance, not a standard deviation. A
+    ValueError says that it isn't a number of at least 0, or empties a layer."""
+    if not isinstance(threshold, int | float | np.number) or not threshold >= 0:
+        raise ValueError(f"threshold={threshold!r} must be a variance: a number of at least 0")
+    variances = variances_of_the_kept(posterior)
+    limit = np.float32(min(np.asarray(threshold).item(), 3.4e38))  # as the variances are, whatever its type
+    for layer, variance in enumerate(variances, start=1):
+        if variance.min() > limit:
+            raise ValueError(f"threshold={float(threshold):g} prunes all of layer {layer}, whose smallest "
+                             f"variance is {variance.min():g}; take a larger one, as variance_quantile gives")
+    return tuple(v <= limit for v in variances)  # what is pruned stays so: it is infinite
+
+
+def variance_quantile(posterior: "Posterior", density: float) -> float:
+    """The variance threshold that keeps this fraction of all weights (more only where values tie)."""
+    everything = np.sort(np.concatenate([v.ravel() for v in variances_of_the_kept(posterior)]))
+    threshold = float(everything[max(1, round(check_density("density", density) * everything.size)) - 1])
+    if math.isinf(threshold):
+        left = np.isfinite(everything).mean()
+        raise ValueError(f"density={density} is above the {left:.4f} that earlier masks have left")
+    return threshold
+
+
+def variances_of_the_kept(posterior):
+    """Variances, infinite for weights that an earlier mask pruned: no certainty brings them back."""
+    return tuple(np.where(s > 0, s**2, np.inf) for s in posterior.stddevs)
+
+
+def masks_for(run: "BayesianRun | TicketRun", criterion: str, density: float, *, scope: str = "layer",
+              **extras) -> tuple[np.ndarray, ...]:  # fmt: skip
     """Score a ``BayesianRun`` by a criterion, a name in ``CRITERIA``, and keep the best fraction ``density``.
 
     Args:
@@ -91,8 +128,7 @@ def masks_for(run, criterion, density, *, scope="layer", **extras):
         scope: ``"layer"``: in each layer, the output layer and convolutions by the half-rate rule;
             ``"uniform"``: in each layer, these too; ``"global"``: all layers ranked together;
             ``"variance"``: as many in each layer as one variance threshold for the whole network keeps.
-        **extras: what the criterion needs: dataset, dense, rng, prior_stddev.
-    """
+        **extras: what the criterion needs: dataset, dense, rng, prior_stddev."""
     check_one_of("scope", scope, SCOPES)
     scores = pruned_last(run.masks, CRITERIA[criterion](run, **extras))  # by a reader's criterion too
     if scope == "variance":

@@ -75,9 +75,9 @@ class Dataset:
         return digest.hexdigest()
 
 
-def load_dataset(name="auto", *, num_train=None, num_validation=None, seed=0):
+def load_dataset(name: str = "auto", *, num_train: int | None = None, num_validation: int | None = None,
+                 seed: int = 0) -> Dataset:  # fmt: skip
     """Load and split a data set: a :class:`Dataset`.
-
     MNIST and Fashion-MNIST are looked for in the folder that ``$LOTTERYHELPERS_DATA_DIR`` names
     (``mnist.npz`` and ``fashion_mnist.npz``, in Keras' format), then in Keras' cache, else downloaded into
     that. The digits are part of scikit-learn and need no network. A ValueError names a bad argument, or a
@@ -87,8 +87,7 @@ def load_dataset(name="auto", *, num_train=None, num_validation=None, seed=0):
         name: ``"mnist"`` (LeCun et al. 1998) and ``"fashion_mnist"`` (Xiao et al. 2017): 55,000 / 5,000 /
             10,000 images of 28 x 28, the last 5,000 training images validating; ``"digits"``: 1,257 / 180 /
             360 of 8 x 8; ``"auto"``: MNIST when at hand or to be downloaded, else digits, saying which.
-        num_train, num_validation: how many of those images, drawn by ``seed``; None is all.
-    """
+        num_train, num_validation: how many of those images, drawn by ``seed``; None is all."""
     if not isinstance(seed, int | np.integer) or seed < 0:
         raise ValueError(f"seed={seed!r} must be an integer of at least 0")
     check_one_of("name", name, ("mnist", "fashion_mnist", "digits", "auto"))

@@ -2,8 +2,11 @@
 
 import dataclasses
 import math
+from collections.abc import Sequence
 
 import numpy as np
+
+Arrays = Sequence[np.ndarray]  #: one a layer, as a rule ``[inputs, units]``
 
 #: k rounds of pruning 20% of the hidden layers' weights are k rounds of 10% for the output layer's
 #: (Frankle & Carbin 2019, section 2), so output density = density ** HALF_RATE. In their Conv-2 and Conv-4
@@ -19,7 +22,7 @@ class Density:
     layers: tuple
 
 
-def density(masks):
+def density(masks: Arrays) -> Density:
     """Count what masks keep: a :class:`Density` with fractions from 0 to 1."""
     masks = check_masks(masks, masks)
     kept, sizes = [int(m.sum()) for m in masks], [m.size for m in masks]
@@ -45,37 +48,7 @@ def check_masks(masks, weights, *, for_training=False):
     return tuple(m.astype(bool) for m in arrays)
 
 
-def variance_masks(posterior, threshold):
-    """Keep each weight whose posterior variance is at most ``threshold``, one for the whole network.
-    The posterior is as a rule ``run.final``; the threshold is a variance, not a standard deviation. A
-    ValueError says that it isn't a number of at least 0, or empties a layer."""
-    if not isinstance(threshold, int | float | np.number) or not threshold >= 0:
-        raise ValueError(f"threshold={threshold!r} must be a variance: a number of at least 0")
-    variances = variances_of_the_kept(posterior)
-    limit = np.float32(min(np.asarray(threshold).item(), 3.4e38))  # as the variances are, whatever its type
-    for layer, variance in enumerate(variances, start=1):
-        if variance.min() > limit:
-            raise ValueError(f"threshold={float(threshold):g} prunes all of layer {layer}, whose smallest "
-                             f"variance is {variance.min():g}; take a larger one, as variance_quantile gives")
-    return tuple(v <= limit for v in variances)  # what is pruned stays so: it is infinite
-
-
-def variance_quantile(posterior, density):
-    """The variance threshold that keeps this fraction of all weights (more only where values tie)."""
-    everything = np.sort(np.concatenate([v.ravel() for v in variances_of_the_kept(posterior)]))
-    threshold = float(everything[max(1, round(_check_density("density", density) * everything.size)) - 1])
-    if math.isinf(threshold):
-        left = np.isfinite(everything).mean()
-        raise ValueError(f"density={density} is above the {left:.4f} that earlier masks have left")
-    return threshold
-
-
-def variances_of_the_kept(posterior):
-    """Variances, infinite for weights that an earlier mask pruned: no certainty brings them back."""
-    return tuple(np.where(s > 0, s**2, np.inf) for s in posterior.stddevs)
-
-
-def keep_counts(scores, counts):
+def keep_counts(scores: Arrays, counts: Sequence[int]) -> tuple[np.ndarray, ...]:
     """Keep exactly ``counts[i]`` weights of layer i, those of the highest score; ties by position.
     With ``counts = [m.sum() for m in masks]`` this fills another mask's budget by another score."""
     scores = check_scores(scores)
@@ -94,7 +67,8 @@ def keep_counts(scores, counts):
     return tuple(masks)
 
 
-def keep_fraction(scores, density, *, scope="layer", output_density=None, convs=0):
+def keep_fraction(scores: Arrays, density: float, *, scope: str = "layer",
+                  output_density: float | None = None, convs: int = 0) -> tuple[np.ndarray, ...]:  # fmt: skip
     """Keep the fraction ``density`` of the weights: those of the highest scores, ties by position.
 
     Args:
@@ -103,16 +77,15 @@ def keep_fraction(scores, density, *, scope="layer", output_density=None, convs=
         scope: ``"layer"`` keeps exactly round(density * size) in each layer; ``"global"`` ranks all layers
             together and keeps exactly round(density * all).
         output_density: the last layer's, with scope="layer"; None is the half-rate, ``density ** HALF_RATE``.
-        convs: how many of the first layers are convolutions: with scope="layer", at the half-rate too.
-    """
+        convs: how many of the first layers are convolutions: with scope="layer", at the half-rate too."""
     check_one_of("scope", scope, ("layer", "global"))
     scores = check_scores(scores)
-    sizes, density = [s.size for s in scores], _check_density("density", density)
+    sizes, density = [s.size for s in scores], check_density("density", density)
     slower = at_half_rate(scores, convs)
     if scope == "layer":
         last = density**HALF_RATE if output_density is None else output_density
         densities = [density**HALF_RATE if i in slower else density for i in range(len(scores) - 1)]
-        densities.append(_check_density("output_density", last))
+        densities.append(check_density("output_density", last))
         counts = [round(d * size) for d, size in zip(densities, sizes, strict=True)]
     else:
         if output_density is not None:
@@ -143,7 +116,8 @@ def check_one_of(name, value, words):
         raise ValueError(f"{name}={value!r} must be one of {', '.join(words)}")
 
 
-def _check_density(name, value):
+def check_density(name, value):
+    """The value; a ValueError unless it is a fraction to keep."""
     if not isinstance(value, int | float | np.number) or not 0 < value <= 1:
         raise ValueError(f"{name}={value!r} must be above 0 and at most 1")
     return float(value)  # a float16's product with a layer's size would be infinite
@@ -161,7 +135,7 @@ def check_scores(scores):
     return scores
 
 
-def jaccard(a, b):
+def jaccard(a: Arrays, b: Arrays) -> float:
     """The overlap of two masks: weights that both keep over weights that either keeps, 0 to 1."""
     pairs = [*zip(check_masks(a, a), check_masks(b, a), strict=True)]
     either = sum(int((x | y).sum()) for x, y in pairs)

@@ -1,8 +1,7 @@
 """The two networks, as ordinary ``tf_keras`` models: Bayesian with Flipout layers, and masked.
 
 Convolutions, if any, then fully connected layers, with ReLU between them. All layers read and give flat
-images ``[n, pixels]``. Each optimizer step ends by making pruned weights zero.
-"""
+images ``[n, pixels]``. Each optimizer step ends by making pruned weights zero."""
 
 import itertools
 import os
@@ -214,7 +213,7 @@ def put_weights(network, weights, biases, masks):
         layer.put(*values)
 
 
-def mean_logits(network, images):
+def mean_logits(network: tf_keras.Model, images: np.ndarray | tf.Tensor) -> tf.Tensor:
     """The network's logits ``[n, classes]`` with every weight at its mean: no noise."""
     layers, images = network.layers, tf.convert_to_tensor(images)
     if not images.dtype.is_floating:

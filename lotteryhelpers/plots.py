@@ -35,7 +35,7 @@ COLORS = {word: color for word, (_, color, _, _) in LOOKS.items()}
 LAYER_COLORS = sns.color_palette("viridis", 4)[:3]
 
 
-def use_style():
+def use_style() -> None:
     """Set the look of all figures that follow; each notebook calls it once."""
     sns.set_theme(context="notebook", style="whitegrid", palette="colorblind", rc={
         "figure.dpi": 110, "figure.constrained_layout.use": True, "axes.titlesize": "medium",
@@ -43,7 +43,7 @@ def use_style():
         "legend.handlelength": 3.2})  # a whole period of every dashed line
 
 
-def show(figure, alt):
+def show(figure: plt.Figure, alt: str) -> None:
     """Display a figure, in place of ``plt.show()``, with words for those who can't see it."""
     from IPython.display import display  # here: a script needs none
 
@@ -51,14 +51,15 @@ def show(figure, alt):
     display(figure, metadata={"image/png": {"alt": alt}})
 
 
-def line_of(name, *, marker=False):
+def line_of(name: str, *, marker: bool = False) -> dict:
     """Options of ``plot`` for the line of a network, a criterion or a control, by its name or first word."""
     own, first = (name, *OWN), name.split()[0].strip(",")
     label, color, dashes, point = LOOKS.get(name) or (name, *LOOKS.get(first, own)[1:])
     return {"color": color, "ls": dashes, "lw": 2, "label": label} | ({"marker": point} if marker else {})
 
 
-def plot_curves(histories, column="validation_accuracy", *, ax=None):
+def plot_curves(histories: dict, column: str = "validation_accuracy", *,
+                ax: plt.Axes | None = None) -> plt.Axes:  # fmt: skip
     """Draw learning curves, one a name: the mean over the seeds, and their range as a band; returns the axes.
     ``histories`` is a dict from name (its look is in ``LOOKS``) to a history or a list of them, a seed each;
     ``ax=None`` draws on the current axes; an accuracy is in percent."""
@@ -73,7 +74,8 @@ def plot_curves(histories, column="validation_accuracy", *, ax=None):
     return ax
 
 
-def show_pixels(values, image_shape, *, ax=None, label="", **options):
+def show_pixels(values: np.ndarray, image_shape: tuple, *, ax: plt.Axes | None = None, label: str = "",
+                **options) -> plt.Axes:  # fmt: skip
     """Draw a value for each input pixel as an image with a colour bar; returns the axes."""
     ax = ax or plt.gca()
     picture = ax.imshow(np.reshape(values, image_shape), **{"cmap": "viridis"} | options)
@@ -83,7 +85,7 @@ def show_pixels(values, image_shape, *, ax=None, label="", **options):
     return ax
 
 
-def show_mask(mask, *, ax=None, title=""):
+def show_mask(mask: np.ndarray, *, ax: plt.Axes | None = None, title: str = "") -> plt.Axes:
     """Draw a layer's mask, inputs down and units across: blue = kept, white = pruned; returns the axes."""
     ax = ax or plt.gca()
     kept = sns.light_palette(COLORS["variance"], as_cmap=True)

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import tensorflow as tf
 
+from lotteryhelpers.masks import Arrays
 from lotteryhelpers.networks import EPSILON, Flipout, build_network
 from lotteryhelpers.papers.convolutions import Conv, kernel_shapes, on_images
 from lotteryhelpers.storage import InOneFile, PickledByFields
@@ -20,9 +21,9 @@ class Posterior(InOneFile):
     deviation is not negative, and zero only where a mask pruned. ``convs``: what the first layers are if they
     are convolutions, as ``draw_initial`` makes them."""
 
-    means: tuple
-    stddevs: tuple
-    biases: tuple
+    means: Arrays
+    stddevs: Arrays
+    biases: Arrays
     convs: tuple = ()
 
     def __post_init__(self):

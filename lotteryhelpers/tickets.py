@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+from collections.abc import Callable
 
 import numpy as np
 import pandas as pd
@@ -9,12 +10,13 @@ import tensorflow as tf
 import tf_keras
 
 from lotteryhelpers.bayesian import check_fits
-from lotteryhelpers.masks import check_masks, density
+from lotteryhelpers.data import Dataset, Split
+from lotteryhelpers.masks import Arrays, check_masks, density
 from lotteryhelpers.networks import FrozenDense, MaskedDense, build_network, logits, put_weights
 from lotteryhelpers.papers.compacting import compact as compact_network
 from lotteryhelpers.posterior import Posterior
 from lotteryhelpers.storage import PickledByFields
-from lotteryhelpers.training import train, trainer_for
+from lotteryhelpers.training import TrainConfig, train, trainer_for
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -22,9 +24,9 @@ class TicketRun(PickledByFields):
     """What :func:`train_ticket` gives."""
 
     history: pd.DataFrame  # a row an evaluation, see ``lotteryhelpers.training.train``
-    weights: tuple  # the final ones; what is pruned is exactly zero, or as frozen
-    biases: tuple  # the final ones
-    masks: tuple  # bool, True = kept; all True for the dense network
+    weights: Arrays  # the final ones; what is pruned is exactly zero, or as frozen
+    biases: Arrays  # the final ones
+    masks: Arrays  # bool, True = kept; all True for the dense network
     initial: Posterior  # the start, without spread: mask * initial weights, frozen ones as they are
     snapshots: dict  # from epoch (as it was asked for) to such a Posterior
     test_accuracy: float  # of the final weights, 0 to 1
@@ -52,30 +54,29 @@ def point(weights, biases, convs=()):
     return Posterior(weights, [np.zeros_like(w) for w in weights], biases, convs)
 
 
-def accuracy(weights, biases, split, convs=()):
+def accuracy(weights: Arrays, biases: Arrays, split: Split, convs: tuple = ()) -> float:
     """The fraction of a split's images that a network gets right, with its Posterior's ``convs``."""
     images, labels = split.tensors
     return float(np.mean(np.argmax(logits(weights, biases, images, convs), axis=1) == labels.numpy()))
 
 
-def train_ticket(dataset, initial, masks, config, *, compact=False, frozen=None, snapshots=(),
-                 on_evaluation=None):  # fmt: skip
+def train_ticket(
+    dataset: Dataset, initial: Posterior, masks: Arrays | None, config: TrainConfig, *, compact: bool = False,
+    frozen: Arrays | None = None, snapshots: tuple = (),
+    on_evaluation: Callable | None = None) -> TicketRun:  # fmt: skip
     """Train from ``initial``'s means and biases with the pruned weights held at zero: a :class:`TicketRun`.
-
     Runs with the same ``config`` see the same batches in the same order, whatever the mask. A ValueError
     names a bad argument; a FloatingPointError names the step at which the loss is not finite.
 
     Args:
         initial: the Posterior whose means and biases are the start (rewinding; Frankle & Carbin 2019).
         masks: bool ``[inputs, units]`` a layer, True = kept; None is the dense network.
-        compact: train only the inputs and units that the masks leave connected, see
-            :func:`lotteryhelpers.compact`. The same steps up to rounding, each faster, and a full-size run;
-            but every new shape is compiled first, which takes about as long as a few epochs.
+        compact: train only what the masks leave connected, see :func:`lotteryhelpers.compact`. The same steps
+            up to rounding, each faster, and a full-size run; but a new shape is compiled first, for epochs.
         frozen: what the pruned weights are held at in place of zero, ``[inputs, units]`` a layer (Zhou et
             al. 2019, section 4: mask-0 actions); what it holds where the masks keep has no part.
         snapshots: epochs (0 and fractions too) after which to keep the weights.
-        on_evaluation: called with each new row of the history, a dict, while the training goes on.
-    """
+        on_evaluation: called with each new row of the history, a dict, while the training goes on."""
     check_fits(initial, dataset)
     kept = check_masks(masks, initial.means, for_training=True)
     if compact and initial.convs:
@@ -101,7 +102,7 @@ def train_ticket(dataset, initial, masks, config, *, compact=False, frozen=None,
         sizes, values = small.sizes, (small.weights, small.biases, small.masks)
         dataset = small.reduce(dataset)
     trainer = trainer_for(MaskedDense if frozen is None else FrozenDense, sizes)
-    best = {"loss": np.inf}
+    best: dict = {"loss": np.inf}
     with trainer.lock:
         network = trainer.network
         put_weights(network, *values)
@@ -117,11 +118,11 @@ def train_ticket(dataset, initial, masks, config, *, compact=False, frozen=None,
             if on_evaluation:
                 on_evaluation(row)
 
-        snapshots, history = train(
+        kept_at, history = train(
             trainer, dataset, config, on_evaluation=note_best, snapshots=snapshots, start=start, take=take,
             label="dense network" if masks is None else "masked network")  # fmt: skip
         final, test_accuracy = take(), float(trainer.evaluate(*dataset.test.tensors)[1])
         network.set_weights(best["weights"])
         test_accuracy_at_best = float(trainer.evaluate(*dataset.test.tensors)[1])
-    return TicketRun(history, final.means, final.biases, kept, start, snapshots,
+    return TicketRun(history, final.means, final.biases, kept, start, kept_at,
                      test_accuracy, best["step"], test_accuracy_at_best)  # fmt: skip

@@ -1,10 +1,8 @@
 """One compiled trainer for every network.
 
-An epoch is a single call, XLA's unless there are convolutions: the images stay where they are, and shuffling,
-forward pass, gradients and Adam run in one loop. A trainer is made once for each architecture; another
-training puts other numbers into the same variables, so another mask, start, seed or learning rate compiles
-nothing again. A run repeats to the last bit; with convolutions, on as many threads.
-"""
+An epoch is a single call, XLA's unless there are convolutions: shuffling, forward pass, gradients and Adam in
+one loop over resident images. A trainer is made once for each architecture: another mask, start, seed or rate
+compiles nothing again. A run repeats to the last bit; with convolutions, on as many threads."""
 
 import dataclasses
 import functools
@@ -16,6 +14,7 @@ import tensorflow as tf
 import tf_keras
 from tqdm.auto import tqdm
 
+from lotteryhelpers.data import Dataset
 from lotteryhelpers.masks import is_integer
 from lotteryhelpers.networks import build_network, check_not_forked, mean_logits
 from lotteryhelpers.papers.convolutions import Conv
@@ -51,11 +50,11 @@ class Recipe:
     snapshots: tuple
 
 
-def recipe(dataset, seed=0):
+def recipe(dataset: Dataset, seed: int = 0) -> Recipe:
     """The notebooks' settings: as long as a sitting allows; a digits epoch is cheap, so it has more."""
     if dataset.name == "digits":
-        common = {"batch_size": 64, "learning_rate": 3e-3, "seed": seed}
-        return Recipe(TrainConfig(150, **common), TrainConfig(40, **common), (0, 5, 10, 20, 40, 80, 150))
+        config = functools.partial(TrainConfig, batch_size=64, learning_rate=3e-3, seed=seed)
+        return Recipe(config(150), config(40), (0, 5, 10, 20, 40, 80, 150))
     return Recipe(TrainConfig(15, seed=seed), TrainConfig(10, seed=seed), (0, 0.25, 1, 2, 4, 8, 15))
 
 

@@ -14,13 +14,13 @@ import tempfile
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 FAULTS = {  # name: (file, what stands there, what the fault makes of it, the tests that must notice)
     # masks
-    "the highest variances are kept": ("masks.py", "v <= limit", "v >= limit", "test_masks"),
-    "a threshold keeps one weight less": ("masks.py", "* everything.size)) - 1]", "* everything.size)) - 2]", "test_masks"),
+    "the highest variances are kept": ("criteria.py", "v <= limit", "v >= limit", "test_masks"),
+    "a threshold keeps one weight less": ("criteria.py", "* everything.size)) - 1]", "* everything.size)) - 2]", "test_masks"),
     "the lowest scores are kept": ("masks.py", "np.argsort(-score.ravel()", "np.argsort(score.ravel()", "test_masks"),
     "one weight too many": ("masks.py", 'kind="stable")[:count]', 'kind="stable")[:count + 1]', "test_masks"),
     "ties fall anywhere": ("masks.py", 'np.float64), kind="stable")', "np.float64))", "test_masks"),
     "the output layer like the others": ("masks.py", "density**HALF_RATE if", "density if", "test_masks"),
-    "pruned weights come back": ("masks.py", "np.where(s > 0, s**2, np.inf)", "s**2", "test_masks"),
+    "pruned weights come back": ("criteria.py", "np.where(s > 0, s**2, np.inf)", "s**2", "test_masks"),
     "an overlap of the wrong whole": ("masks.py", "for x, y in pairs) / either", "for x, y in pairs) / 2 / either", "test_criteria"),
     # criteria
     "the variance's sign": ("criteria.py", "lambda s: -(s**2), stddevs(run.final)", "lambda s: s**2, stddevs(run.final)", "test_criteria"),
@@ -46,7 +46,7 @@ FAULTS = {  # name: (file, what stands there, what the fault makes of it, the te
     "the best step is the last": ("tickets.py", 'if row["validation_loss"] < best["loss"]:', "if True:", "test_training"),
     "validation on the test images": ("training.py", "dataset.validation.tensors", "dataset.test.tensors", "test_noise_and_networks"),
     # papers
-    "rewinding to the end": ("papers/pruning.py", "start, ticket, run if", "ticket.final, ticket, run if", "test_pruning"),
+    "rewinding to the end": ("papers/pruning.py", "start, ticket, scored", "ticket.final, ticket, scored", "test_pruning"),
     "the output layer at full rate": ("masks.py", "{*range(convs), len(layers) - 1}", "{*range(convs)}", "test_pruning"),
     "new weights are the old ones": ("papers/pruning.py", '"reinitialise": new[mask]', '"reinitialise": old[mask]', "test_pruning"),
     "signs aren't kept": ("papers/pruning.py", "if keep_sign:", "if not keep_sign:", "test_pruning"),

@@ -4,6 +4,7 @@ import dataclasses
 
 import numpy as np
 import scipy.stats
+from numpy.typing import ArrayLike
 
 from lotteryhelpers.plots import line_of
 
@@ -50,7 +51,7 @@ def _mean_of_differences(a, b):
     return (a - b).mean(), scipy.stats.sem(a - b), len(a) - 1
 
 
-def paired_interval(a, b, confidence=0.95):
+def paired_interval(a: ArrayLike, b: ArrayLike, confidence: float = 0.95) -> Interval:
     """Interval of the mean of a - b over pairs (one pair a seed), by Student's t."""
     mean, error, freedom = _mean_of_differences(a, b)
     if not 0 < confidence < 1:
@@ -113,7 +114,6 @@ def draw_points(ax, points, name, *, height=np.inf, **look):
 
 def draw_arms(ax, table, column, arms, *, along="density", at=None, minus=None, ylim=None, **how):
     """Draw a column of a ``Table`` for several arms, or the paired differences to a baseline.
-
     Args:
         arms: dict from a name (see ``plots.line_of``) to its rows. Lengths that differ are added.
         along: the column whose values are an arm's points; ``at``, if another, the one of their places.

@@ -6,7 +6,7 @@ from itertools import pairwise
 import numpy as np
 
 from lotteryhelpers.data import Split
-from lotteryhelpers.masks import check_masks, check_scores, keep_counts
+from lotteryhelpers.masks import Arrays, check_masks, check_scores, keep_counts
 from lotteryhelpers.storage import PickledByFields
 
 
@@ -44,18 +44,15 @@ class Compact(PickledByFields):
         return tuple(kernels), tuple(biases)
 
 
-def compact(weights, biases, masks, *, for_training=False):
+def compact(weights: Arrays, biases: Arrays, masks: Arrays, *, for_training: bool = False) -> Compact:
     """A :class:`Compact` without the inputs that no kept weight reads and the units that don't matter.
-
     The function is the same. A unit matters if kept weights lead from it to a class. In a finished network a
     unit without a kept weight at its entry is a constant: it too is dropped, and moves into the next layer's
     biases. For training it stays, because its bias and its outgoing weights still learn. A layer of which
     nothing is left keeps one unit (or input) without a weight. A ValueError names what doesn't fit.
 
     Args:
-        weights: ``[inputs, units]`` a layer, no convolution's, with ReLU; pruned values are taken as zero.
-        biases: ``[units]`` a layer.
-        masks: True = kept; None keeps all.
+        weights, biases: with ReLU, no convolution's; pruned values are taken as zero. Masks: None keeps all.
         for_training: keep the constants, so that the small network takes the masked one's steps."""
     weights, biases = ([np.array(a, np.float32) for a in arrays] for arrays in (weights, biases))
     shapes = [w.shape for w in weights]
@@ -82,7 +79,7 @@ def compact(weights, biases, masks, *, for_training=False):
     return Compact(tuple(small), biases, masks, tuple(kept), full)
 
 
-def keep_units(scores, sizes):
+def keep_units(scores: Arrays, sizes: tuple) -> tuple[np.ndarray, ...]:
     """Keep whole inputs and units, those of the highest sums of scores: the masks of a smaller dense network.
     ``sizes`` says how many inputs, and units of each hidden layer, such as (400, 150, 50). By ``scores``,
     ``[inputs, units]`` a layer, an input is judged by its outgoing weights, then each layer's units by their

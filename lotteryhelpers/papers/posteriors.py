@@ -8,7 +8,8 @@ import tf_keras
 
 from lotteryhelpers import noise as numbers
 from lotteryhelpers.bayesian import begin, fit
-from lotteryhelpers.masks import check_one_of
+from lotteryhelpers.data import Dataset
+from lotteryhelpers.masks import Arrays, check_one_of
 from lotteryhelpers.networks import EPSILON, ESTIMATORS, Flipout, MaskedDense, put_weights
 from lotteryhelpers.papers.convolutions import product
 from lotteryhelpers.posterior import BayesianRun, Posterior
@@ -95,23 +96,23 @@ class SignedIvonDense(IvonDense):
 class NoiselessIvonDense(IvonDense):
     """Computes at the mean, a control: it learns no curvature, and forgets the start's as the others do."""
 
-    draw = staticmethod(lambda shape, *_, stream: tf.zeros(shape))
+    draw = staticmethod(lambda shape, key, step, stream: tf.zeros(shape))
 
 
 NOISES = {"normal": IvonDense, "signs": SignedIvonDense, "none": NoiselessIvonDense}
 
 
 def train_ivon(
-    dataset, config: TrainConfig, *, initial=None, prior_stddev=1.0, initializer="normal", hidden=(300, 100),
-    masks=None, snapshots=(), noise="normal", rate=0.05, b2=None) -> BayesianRun:  # fmt: skip
+    dataset: Dataset, config: TrainConfig, *, initial: Posterior | None = None, prior_stddev: float = 1.0,
+    initializer: str = "normal", hidden: tuple = (300, 100), masks: Arrays | None = None,
+    snapshots: tuple = (), noise: str = "normal", rate: float = 0.05,
+    b2: float | None = None) -> BayesianRun:  # fmt: skip
     """Fit a Gaussian to every weight as :func:`train_bayesian` does, by a variational Newton method.
-
     IVON estimates the curvature h of an image's loss from one draw of the weights a step (algorithm 1;
     delta = 1 / (N prior_stddev^2)). The deviations, 1 / sqrt(N (h + delta)), are ``initial``'s at first.
     Errors as there; the history has no KL.
 
     Args:
-        dataset, initial, prior_stddev, initializer, hidden, masks, snapshots: as for ``train_bayesian``.
         config: its learning rate is Adam's, for the biases, and the most that a weight moves in a step.
         noise: ``"normal"``; ``"signs"``, which cost less (``SignedIvonDense``); ``"none"``, a control.
         rate: of a weight's step, rate * slope / (h + delta), which falls to zero by a cosine.
@@ -144,7 +145,7 @@ def train_ivon(
     return run
 
 
-def laplace(dataset, ticket: TicketRun, *, prior_stddev=1.0) -> BayesianRun:
+def laplace(dataset: Dataset, ticket: TicketRun, *, prior_stddev: float = 1.0) -> BayesianRun:
     """A Gaussian around a ``TicketRun``'s weights, narrow where the loss is curved (MacKay 1992), diagonal.
     The deviations are 1 / sqrt(N h + 1 / prior_stddev^2), h the second derivative of the mean loss of the N
     training images by the weight: exact, for the logits of a ReLU network are linear in any single weight, so

@@ -7,7 +7,8 @@ import numpy as np
 
 from lotteryhelpers.bayesian import check_fits, draw_initial, train_bayesian
 from lotteryhelpers.criteria import CRITERIA, pruned_last
-from lotteryhelpers.masks import at_half_rate, check_masks, check_one_of, density, keep_counts
+from lotteryhelpers.data import Dataset
+from lotteryhelpers.masks import Arrays, at_half_rate, check_masks, check_one_of, density, keep_counts
 from lotteryhelpers.posterior import BayesianRun, Posterior
 from lotteryhelpers.tickets import TicketRun, point, train_ticket
 from lotteryhelpers.training import TrainConfig, is_integer
@@ -17,7 +18,7 @@ from lotteryhelpers.training import TrainConfig, is_integer
 class PruningRound:
     """A round of :func:`iterative_magnitude_pruning`."""
 
-    masks: tuple  # what is left, bool ``[inputs, units]`` a layer; all True in the first round
+    masks: Arrays  # what is left, bool ``[inputs, units]`` a layer; all True in the first round
     start: Posterior  # what all rounds rewind to
     ticket: TicketRun  # of masks * start; the first round's began at the first start of all
     bayesian: BayesianRun | None = None  # its scores chose the next masks; None if the ticket's did, and last
@@ -25,20 +26,20 @@ class PruningRound:
     density = property(lambda self: density(self.masks), doc="The kept fraction, a ``Density``.")
 
 
-def iterative_magnitude_pruning(dataset, initial, config, *, rounds=18, rate=0.2, criterion="magnitude",
-                                bayesian=None, rewind_step=0, masks=None, compact=False):  # fmt: skip
+def iterative_magnitude_pruning(
+    dataset: Dataset, initial: Posterior, config: TrainConfig, *, rounds: int = 18, rate: float = 0.2,
+    criterion: str = "magnitude", bayesian: TrainConfig | None = None, rewind_step: int = 0,
+    masks: Arrays | None = None, compact: bool = False) -> list[PruningRound]:  # fmt: skip
     """Train, :func:`prune`, rewind, repeat (Frankle & Carbin 2019, section 2 and appendix B, strategy 1).
-
     ``rounds=1`` and ``rate=1 - density`` is one-shot pruning. Gives a list of ``rounds + 1``
     :class:`PruningRound`. A ValueError names a bad argument, or a layer that would be empty.
 
     Args:
-        dataset, initial, config, compact: as for :func:`train_ticket`; every ticket is trained in full.
+        config, compact: as for :func:`train_ticket`; every ticket is trained in full.
         rounds: how often to prune; there is one training more than that.
         rate: the fraction of a hidden layer's remaining weights that goes each time, above 0 and below 1.
         criterion: a name in ``CRITERIA``. It scores the trained ticket, or the Bayesian network.
-        bayesian: a ``TrainConfig``: in each round, train the masked Bayesian network too and score that. None
-            scores the ticket; then the criterion must do without deviations.
+        bayesian: in each round, train the masked Bayesian network too and score that; None: the ticket.
         rewind_step: rewind to the weights after this many steps of the first training, of the Bayesian
             network where there is one (late rewinding: Frankle et al. 2019, arXiv:1903.01611). 0: the start.
         masks: what an earlier call has left, to go on from; None begins with the whole network. After late
@@ -70,14 +71,15 @@ def iterative_magnitude_pruning(dataset, initial, config, *, rounds=18, rate=0.2
         if bayesian and (not last or start is None):
             run = train_bayesian(dataset, bayesian, initial=origin, masks=masks, snapshots=snapshots)
         start = start or run.snapshots[epoch]
-        done.append(PruningRound(masks, start, ticket, run if bayesian and not last else None))
+        scored = run if isinstance(run, BayesianRun) and not last else None
+        done.append(PruningRound(masks, start, ticket, scored))
         if not last:
             rng = np.random.default_rng([config.seed, sum(int(m.sum()) for m in masks)])  # resumed, the same
             masks = prune(masks, function(run, dataset=dataset, rng=rng), rate, convs)
     return done
 
 
-def prune(masks, scores, rate, convs=0):
+def prune(masks: Arrays | None, scores: Arrays, rate: float, convs: int = 0) -> tuple[np.ndarray, ...]:
     """Prune round(rate * remaining) of each hidden layer's weights and round(rate / 2 * remaining) of the
     output layer's, and of the first ``convs`` layers', which are convolutions (Frankle & Carbin 2019, figure
     2: Conv-2 and Conv-4); those of the lowest score. What is pruned stays pruned."""
@@ -89,10 +91,10 @@ def prune(masks, scores, rate, convs=0):
     return keep_counts(pruned_last(masks, scores), counts)
 
 
-def restart(initial, masks, action="rewind", *, keep_sign=True, seed=0, initializer="normal"):
+def restart(initial: Posterior, masks: Arrays, action: str = "rewind", *, keep_sign: bool = True,
+            seed: int = 0, initializer: str = "normal") -> Posterior:  # fmt: skip
     """The start of a ticket, a Posterior, after a mask-1 action (Zhou et al. 2019, section 3).
-
-    Deviations, biases and pruned weights are ``initial``'s. A ValueError names a bad argument, or seed.
+    Deviations, biases and pruned weights are ``initial``'s. A ValueError names a bad argument.
 
     Args:
         initial: the Posterior that the mask was found from.
@@ -101,8 +103,7 @@ def restart(initial, masks, action="rewind", *, keep_sign=True, seed=0, initiali
             ``"reshuffle"``: these exchanged within the layer; ``"constant"``: their standard deviation.
         keep_sign: with the sign of the initial weight. False leaves new and exchanged values their own sign,
             and gives rewound and constant ones a random sign.
-        seed: of whatever is random here.
-        initializer: of new draws: what ``initial`` was drawn by, see :func:`draw_initial`."""
+        seed, initializer: of whatever is random here, and of new draws, see :func:`draw_initial`."""
     check_one_of("action", action, ("rewind", "reinitialise", "reshuffle", "constant"))
     TrainConfig(1, seed=seed)  # refuses a bad seed
     if not isinstance(initial, Posterior):
@@ -123,7 +124,7 @@ def restart(initial, masks, action="rewind", *, keep_sign=True, seed=0, initiali
     return Posterior(means, initial.stddevs, initial.biases, initial.convs)
 
 
-def frozen_values(run, masks, action):
+def frozen_values(run: BayesianRun | TicketRun, masks: Arrays, action: str) -> tuple[np.ndarray, ...]:
     """What ``train_ticket(frozen=)`` holds pruned weights at: mask-0 actions (Zhou et al. 2019, section 4).
     ``"zero"``; ``"freeze"``: their initial values; ``"freeze_increased"``: the initial values of those whose
     size grew in training, zero for the others. Arrays ``[inputs, units]``, zero where the masks keep. ``run``

@@ -9,9 +9,12 @@ import tf_keras
 
 from lotteryhelpers import noise
 from lotteryhelpers.bayesian import check_fits
+from lotteryhelpers.data import Dataset
+from lotteryhelpers.masks import Arrays
 from lotteryhelpers.networks import Layer
+from lotteryhelpers.posterior import Posterior
 from lotteryhelpers.tickets import accuracy
-from lotteryhelpers.training import train, trainer_for
+from lotteryhelpers.training import TrainConfig, train, trainer_for
 
 
 class SupermaskDense(Layer, tf_keras.layers.Dense):
@@ -55,8 +58,8 @@ class SupermaskRun:
     """What :func:`train_supermask` gives."""
 
     history: pd.DataFrame  # a row an evaluation, see ``lotteryhelpers.training.train``; with ``masks``
-    weights: tuple  # the fixed kernels, ``[inputs, units]`` a layer
-    biases: tuple  # the fixed biases, ``[units]`` a layer
+    weights: Arrays  # the fixed kernels, ``[inputs, units]`` a layer
+    biases: Arrays  # the fixed biases, ``[units]`` a layer
     probabilities: tuple  # of being kept, the shapes of ``weights``
     rescale: bool  # whether kernels are multiplied by (all weights) / (kept ones)
     test_accuracy: float = np.nan  # with ``masks``, 0 to 1
@@ -76,16 +79,16 @@ class SupermaskRun:
         return tuple(np.float32(w * m * f) for w, m, f in zip(self.weights, masks, factors, strict=True))
 
 
-def train_supermask(dataset, initial, config, *, rescale=False):
+def train_supermask(dataset: Dataset, initial: Posterior, config: TrainConfig, *,
+                    rescale: bool = False) -> SupermaskRun:  # fmt: skip
     """Learn which of the initial weights to keep; the weights themselves never move. A :class:`SupermaskRun`.
-
     A ValueError names a bad argument, a FloatingPointError the step at which the loss is not finite.
 
     Args:
         initial: the Posterior whose means and biases are the weights; ``restart(initial, None, "constant")``
             makes them signed constants.
-        config: a ``TrainConfig``. Adam moves the logits, which start at 0; its rate wants to be some
-            hundred times a weight's (the paper has plain gradient descent with a rate of 100).
+        config: Adam moves the logits, which start at 0; its rate wants to be some hundred times a weight's
+            (the paper has plain gradient descent with a rate of 100).
         rescale: dynamic weight rescaling."""
     check_fits(initial, dataset)
     if not isinstance(rescale, bool | np.bool_):

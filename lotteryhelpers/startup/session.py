@@ -47,7 +47,7 @@ def wake_xla():
         tf.function(lambda x: x + 1, jit_compile=True)(tf.constant(0))
 
 
-def import_tensorflow():
+def import_tensorflow() -> None:
     """Import TensorFlow, tf_keras and TensorFlow Probability, and wake XLA, quietly. A worker process wakes
     it later, when a sweep has set its threads; nor has a progress bar a place there."""
     process = multiprocessing.current_process()  # "inheriting": a spawned one that reads its parent's script

@@ -10,10 +10,9 @@ dense magnitude from the same 3,000, in each of the two budgets, paired over fiv
 Expected: at 20% both within the margin of the ticket from all images from 3,000 images on; at 5% a loss of
 half a point or more at 100 images; snr as good as magnitude from 3,000 on; variance no better than chance.
 
-Added when the first table was there, for at 5% snr from few images was ahead of the rival by half a point and
-more: is it the uncertainty, or only the prior's pull to zero? At 300 and 3,000 images the posterior's own
-magnitude, and "map": a posterior whose deviations start at 1e-7 and stay below 2e-5, so the dense network
-with the prior as its penalty, as long as the dense one. Expected: map closes more than half of the gap."""
+Added when the first table was there, for at 5% snr from few images was ahead by half a point and more: is it
+the uncertainty, or the prior's pull to zero? At 300 and 3,000 images the posterior's own magnitude, and
+"map": the dense network with the prior as its penalty. Expected: map closes more than half of the gap."""
 
 import dataclasses
 import itertools

@@ -1,9 +1,8 @@
 """Iterative pruning with rewinding, and its controls (notebook 06).
 
 Frankle & Carbin's settings: Glorot normal, Adam 1.2e-3, batch 60, 20% of each hidden layer's and 10% of the
-output layer's remaining weights a round, validation every 100 steps, five trials. Deviations: 55 epochs are
-50,380 steps, not 50,000; one new draw a trial for reinitialised and for random masks, not three; controls at
-five levels; the networks that only choose a mask train with batch 128.
+output layer's weights a round, validation every 100 steps, five trials. Deviations: 50,380 steps, not 50,000;
+one new draw a trial, not three; controls at five levels; what only chooses a mask trains with batch 128.
 
 Written down before the first run, paired by trial, at the early-stopping step, margin 0.3 points where
 something is to be "as good": the paper's headlines (at 21.1% iterative tickets reach their least validation
@@ -13,17 +12,14 @@ Expected: the headlines hold; one-shot snr within the margin of one-shot magnitu
 iterative magnitude from 3.6% on; variance as good as a random mask.
 
 Written down before the second run. In the first, most controls had 22 epochs; now every ticket has 55, and
-equal counts in every layer. Read twice, at the step of least validation loss and at the end, margin 0.3.
-Named, at 21.1 and at 3.6%, for kinds that no run has had yet: (1) snr minus |mu| of the same posterior; |mu|
-minus |w| of a dense network after (2) the posterior's 15 epochs, (3) 15 epochs with the prior as weight decay
-(map), (4) 48 epochs, which cost the posterior's seconds (an epoch of Flipout took 3.13 to 3.25 times a dense
-one's, on one thread, in turn); (5) one-shot |w| minus the same from another batch order: how far two dense
-networks differ. Expected: (1) as good in all four; (2) better at 3.6%, not at 21.1%; (3) as good or not
-decided: weight decay closes more than half of (2); (4) like (2): longer training makes |w| no better guide;
-(5) as good. Of the kinds that are trained again, random masks and variance gain at least 0.2 points at 3.6%
-at least loss, since 22 epochs had cut them off; snr at 3.6% stays better than one-shot |w| at least loss; at
-the end both are behind dense there, and so is iterative, a little. The Bayesian loop was to go on to 3.6%
-too; its eight posteriors a seed and criterion were left out, for time.
+equal counts in every layer. Both readings, margin 0.3. Named, at 21.1 and at 3.6%, for kinds that no run has
+had yet: (1) snr minus |mu| of the same posterior; |mu| minus |w| of a dense network after (2) the posterior's
+15 epochs, (3) as many with the prior as weight decay (map), (4) 48, which cost the posterior's seconds (3.13
+to 3.25 dense epochs for one of Flipout, on a thread); (5) one-shot |w| minus the same from another batch
+order. Expected: (1) as good; (2) better at 3.6%, not at 21.1%; (3) as good or not decided: weight decay
+closes more than half of (2); (4) like (2); (5) as good. Of the kinds that are trained again, random masks and
+variance gain at least 0.2 points at 3.6% at least loss, since 22 epochs had cut them off; snr at 3.6% stays
+better than one-shot |w| at least loss; at the end both are behind dense there, and iterative a little.
 
 12_rounds, LeNet-5 on MNIST: convolutions lose 10% a round like the output layer (figure 2), 15 rounds, five
 trials. Deviations from their Conv-2: another network, MNIST, batch 128, five epochs. Written down before the

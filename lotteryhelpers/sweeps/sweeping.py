@@ -8,6 +8,7 @@ import inspect
 import pickle
 import sys
 import time
+from collections.abc import Sequence
 
 import cloudpickle
 import numpy as np
@@ -17,6 +18,7 @@ from tqdm.auto import tqdm
 
 from lotteryhelpers.bayesian import INITIALIZERS, load_or_train_bayesian
 from lotteryhelpers.criteria import CRITERIA, SCOPES, masks_for
+from lotteryhelpers.data import Dataset
 from lotteryhelpers.masks import check_one_of
 from lotteryhelpers.networks import logits
 from lotteryhelpers.papers.compacting import compact
@@ -26,9 +28,8 @@ from lotteryhelpers.sweeps.cluster import connected, ended, on_one_thread
 from lotteryhelpers.tickets import train_ticket
 from lotteryhelpers.training import Recipe, TrainConfig, as_tuple, check_positive, is_integer
 
-#: The columns that a run adds to its spec's.
 ROW = ["best_epoch", "early_stopping_step", "test_accuracy_at_best", "test_accuracy", "calibration_error",
-       "connected_inputs", "connected_units", "seconds", "curve", "error"]  # fmt: skip
+       "connected_inputs", "connected_units", "seconds", "curve", "error"]  # what a run adds to its spec's
 
 
 @dataclasses.dataclass(frozen=True)
@@ -58,7 +59,7 @@ class Spec:
         check_one_of("initializer", self.initializer, INITIALIZERS)
 
 
-def specs_of(seeds, criteria, densities, **fields):
+def specs_of(seeds: Sequence[int], criteria: Sequence, densities: Sequence[float], **fields) -> list[Spec]:
     """A :class:`Spec` for each seed, density and criterion; ``fields`` are the same in all."""
     return [Spec(s, c, d, **fields) for s in seeds for d in densities for c in criteria]
 
@@ -67,24 +68,22 @@ FIELDS = [field.name for field in dataclasses.fields(Spec)]
 COLUMNS = [*FIELDS, *ROW]
 
 
-def sweep(dataset, specs, config, *, client=None, workers=None):
+def sweep(dataset: Dataset, specs: Sequence[Spec], config: Recipe | TrainConfig, *,
+          client: object = None, workers: int | None = None) -> pd.DataFrame:  # fmt: skip
     """Train a ticket for each spec; interrupted or not, finished runs are kept and never made twice.
-
     Every worker trains on one thread, so that a row is the same to the last bit wherever it was made on like
     machines. Where a worker dies, its runs are tried again. A reader's own criterion gets the dense network
     if it names it: ``mine(run, *, dense, **_)``.
-
-    ``specs`` are :class:`Spec`s, or dicts of their fields; ``config`` is a ``Recipe``, or one ``TrainConfig``
-    for both trainings, whose seed the specs' replace; ``client`` a ``dask.distributed.Client`` whose workers
-    have one thread each, None is ``workers`` processes here, as a rule one a core. A ValueError names a bad
-    argument before anything is trained, a RuntimeError a worker with another text of this package.
+    ``specs`` may be dicts of their fields; one ``TrainConfig`` is for both trainings, specs replace its seed;
+    ``client`` is a ``dask.distributed.Client`` of workers with one thread each, None ``workers`` processes,
+    as a rule one a core. A ValueError names a bad argument before anything is trained, a RuntimeError a
+    worker with another text of this package.
 
     Gives a DataFrame with a row a spec, in their order: the spec's fields; ``best_epoch`` and
     ``early_stopping_step`` (of least validation loss), ``test_accuracy_at_best`` there and ``test_accuracy``
     at the end, 0 to 1; ``calibration_error`` (of the final weights, 15 bins; Guo et al. 2017);
     ``connected_inputs`` and ``connected_units`` (hidden ones); ``seconds`` of the ticket's training;
-    ``curve``, the validation accuracies; ``error``, which is "" for a run that ended well.
-    """
+    ``curve``, the validation accuracies; ``error``, which is "" for a run that ended well."""
     specs, rows = as_tuple("specs", specs), {}
     if not all(isinstance(s, Spec | dict) for s in specs):
         raise ValueError(f"specs={specs!r} must be Specs, or dicts of their fields")

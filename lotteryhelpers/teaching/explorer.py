@@ -8,17 +8,16 @@ import pandas as pd
 from IPython.core.pylabtools import print_figure
 from matplotlib.figure import Figure
 
-from lotteryhelpers.masks import density, variances_of_the_kept
+from lotteryhelpers.criteria import variances_of_the_kept
+from lotteryhelpers.masks import density
 from lotteryhelpers.plots import COLORS, plot_curves, show_mask, show_pixels
 from lotteryhelpers.tickets import train_ticket
 
 
 def explore(dataset, run, config, *, threshold=None):
     """Show what a variance threshold keeps, and train the dense and the masked network at a button's push.
-
     Needs ipywidgets 7.7 or later (JupyterLab, Jupyter Notebook, Colab); a static page shows nothing of it.
     The curves are of validation accuracy: whoever tries thresholds chooses one.
-
     The final variances of ``run``, a ``BayesianRun``, are cut; its initial means are trained by ``config``.
     The first ``threshold`` is a variance; None keeps half of what is left. Gives an ``ipywidgets.VBox`` to be
     displayed; its pictures are replaced, they are no outputs of the cell."""
