@@ -42,7 +42,7 @@ def train_bayesian(
     Args:
         initial: the Posterior to start from; None draws one, see :func:`draw_initial`.
         prior_stddev: standard deviation of every kept weight's N(0, .) prior.
-        initializer, hidden: of a drawn start: ``"normal"`` or ``"glorot"``; units, before them ``Conv``s.
+        initializer, hidden: of a drawn start: ``"normal"`` or ``"glorot"``; units, convolutions before them.
         masks: bool ``[inputs, units]`` a layer, True = kept; what is pruned is zero, and not in the KL.
         estimator: of the gradient: ``"flipout"`` (Wen et al. 2018, eq. 4), ``"local"`` (reparameterisation,
             Kingma et al. 2015) or ``"shared"`` (one draw of the weights a batch, Blundell et al. 2015).

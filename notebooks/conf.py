@@ -2,6 +2,7 @@
 
 import os
 import pathlib
+import re
 import sys
 
 import nbformat
@@ -16,8 +17,11 @@ from links import ROOT, address
 REPOSITORY = address()
 
 project = "Lottery tickets and Bayesian uncertainty"
-extensions = ["myst_nb"]
-include_patterns = ["index.md", "[0-9]*.ipynb"]
+extensions = ["myst_nb", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx_sitemap", "sphinxext.opengraph"]
+include_patterns = ["index.md", "claims.md", "api.md", "[0-9]*.ipynb"]
+
+autodoc_member_order = "bysource"
+autodoc_typehints_format = "short"
 
 nb_execution_mode = "off"
 nb_merge_streams = True
@@ -33,12 +37,18 @@ mathjax_path = "https://cdn.jsdelivr.net/npm/mathjax@4/tex-mml-chtml.js"
 
 html_title = project
 html_theme = "sphinx_book_theme"
-html_static_path = ["site.css"]
+html_static_path = ["site.css", "results/answer.png"]
+html_baseurl = "https://{}.github.io/{}/".format(*REPOSITORY.split("/")[-2:])
+sitemap_url_scheme = "{link}"
+ogp_site_url = html_baseurl
+ogp_image = html_baseurl + "_static/answer.png"
+ogp_image_alt = "Accuracy of tickets minus the dense network's, against the weights kept"
 html_css_files = ["site.css"]
 html_copy_source = False  # the badges lead to the notebooks themselves: no second copy of 7 MB
 html_show_sphinx = False
 html_show_copyright = False
-html_context = {"default_mode": "light"}  # the figures are on white
+html_sidebars = {"**": ["icon-links", "search-button-field", "sbt-sidebar-nav"]}  # the logo is in no landmark
+html_context = {"default_mode": "auto"}  # figures stay on white, in the dark too
 html_theme_options = {
     "repository_url": REPOSITORY,
     "repository_branch": "main",
@@ -47,17 +57,27 @@ html_theme_options = {
     "use_download_button": False,
     "home_page_in_toc": True,
     "navbar_persistent": [],  # one search field is enough
-    "footer_content_items": [],
+    "footer_content_items": ["extra-footer"],
+    "extra_footer": f'Text and figures: <a href="{REPOSITORY}/blob/main/LICENSE-TEXT.md">CC BY 4.0</a>; '
+    f'code: <a href="{REPOSITORY}/blob/main/LICENSE">MIT</a>. '
+    f'<a href="{REPOSITORY}#how-to-cite">How to cite</a>.',
 }
 
 
 def with_words(text):
-    """A notebook in which the words that stand for a figure are where MyST-NB looks for them, at its cell."""
+    """A notebook in which the words that stand for a figure are where MyST-NB looks for it, at its cell, and
+    a table has no empty heads: over a column of notes, and pandas' own. A screen reader would say nothing."""
     notebook = nbformat.reads(text, as_version=4)
     for cell in notebook.cells:
         for output in cell.get("outputs", []):
             if "alt" in output.get("metadata", {}).get("image/png", {}):
                 cell.metadata["mystnb"] = {"image": nb_render_image_options | output.metadata["image/png"]}
+            data = output.get("data", {})
+            if "text/html" in data:
+                empty = r"<th([^>]*)>(?:\s|&nbsp;)*</th>"
+                data["text/html"] = re.sub(empty, r"<td\1></td>", data["text/html"])
+            if "text/markdown" in data:
+                data["text/markdown"] = re.sub(r"\A(\|.*)\|  \|\n", r"\1| note |\n", data["text/markdown"])
     return notebook
 
 

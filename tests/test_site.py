@@ -134,6 +134,68 @@ def test_on_a_phone_the_search_finds_flipout(phone, site):
     assert "Flipout" in phone.locator("article h1").inner_text()
 
 
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_axe_finds_nothing_that_keeps_a_reader_out(scheme, chromium, site):
+    """Contrast, landmarks, heads of tables, names of buttons and more, on all kinds of pages."""
+    from axe_playwright_python.sync_playwright import Axe
+
+    context = chromium.new_context(color_scheme=scheme, viewport={"width": 1280, "height": 900})
+    context.route(re.compile("^https?://"), lambda route: route.abort())
+    for name in ("index", "claims", "api", "04_dense_versus_masked", "12_elsewhere"):
+        page = context.new_page()
+        page.goto((site[0] / f"{name}.html").as_uri(), wait_until="load")
+        assert page.evaluate("document.documentElement.dataset.theme") == scheme
+        found = Axe().run(page).response
+        assert len(found["passes"]) > 20
+        assert not found["violations"], [(v["id"], v["help"], v["nodes"][0]["html"][:200]) for v in found["violations"]]
+    context.close()
+
+
+def test_by_the_keyboard_a_reader_reaches_the_text_the_search_and_the_next_page(chromium, site):
+    context = chromium.new_context(viewport={"width": 1280, "height": 900})
+    context.route(re.compile("^https?://"), lambda route: route.abort())
+    page, reached = context.new_page(), []
+    page.goto((site[0] / "03_build_masks.html").as_uri(), wait_until="load")
+    page.keyboard.press("Tab")
+    assert page.evaluate("document.activeElement.getAttribute('href')") == "#main-content"  # past the navigation
+    for _ in range(200):
+        page.keyboard.press("Tab")
+        reached.append(page.evaluate("document.activeElement.className + ' ' + document.activeElement.getAttribute('href')"))
+        assert page.evaluate("getComputedStyle(document.activeElement).outlineStyle != 'none' || document.activeElement == document.body "
+                             "|| getComputedStyle(document.activeElement).boxShadow != 'none'"), reached[-1]  # fmt: skip
+    assert any("search" in one for one in reached) and any("04_dense_versus_masked.html" in one for one in reached)
+    context.close()
+
+
+def test_programs_find_every_page_and_a_card_for_it(site, pages):
+    listed = (site[0] / "sitemap.xml").read_text()
+    owner, name = REPOSITORY.rstrip("/").split("/")[-2:]
+    for path in NOTEBOOKS:
+        assert f"<loc>https://{owner}.github.io/{name}/{path.stem}.html</loc>" in listed
+    for page, soup in pages.items():
+        if page.stem in ("index", "claims", "api", *(path.stem for path in NOTEBOOKS)):
+            card = {tag["property"]: tag["content"] for tag in soup.select("meta[property^='og:']")}
+            assert card["og:title"] and len(card["og:description"]) > 40, page.name
+            picture = card["og:image"].removeprefix(f"https://{owner}.github.io/{name}/")
+            assert (site[0] / picture).is_file() and len(card["og:image:alt"]) > 25
+
+
+def test_the_page_of_claims_is_notebook_0s_and_the_page_of_the_module_has_every_public_name(pages):
+    import lotteryhelpers as lh
+
+    by_name = {page.stem: soup for page, soup in pages.items()}
+    zero = nbformat.read(NOTEBOOKS[0], as_version=4)
+    tables = [o.data["text/markdown"] for c in zero.cells for o in c.get("outputs", []) if "claim (points" in str(o.get("data"))]
+    text = (ROOT / "notebooks/claims.md").read_text(encoding="utf-8")
+    assert len(tables) == 2 and all(table.strip() in text for table in tables)
+    assert len(by_name["claims"].select("article tbody tr")) == sum(len(t.strip().splitlines()) - 2 for t in tables)
+    said = {tag["id"].rsplit(".")[-1] for tag in by_name["api"].select("article dt[id]")}
+    plain = ("COLORS", "LAYER_COLORS", "import_tensorflow")
+    public = {n for n, v in vars(lh).items() if n[0] != "_" and n not in plain and type(v).__name__ != "module"}
+    assert public <= said, public - said
+    assert "masks: Sequence[ndarray]" in by_name["api"].select_one("article").get_text().replace("\n", "")
+
+
 @pytest.fixture(scope="session")
 def lecture(tmp_path_factory):
     """The lecture's file, as `make slides` writes it."""
