@@ -18,8 +18,7 @@ from lotteryhelpers.storage import InOneFile, PickledByFields
 class Posterior(InOneFile):
     """A mean-field Gaussian over the kernels, with point estimates for the biases.
     Each is a float32 array a layer: ``means`` and ``stddevs`` ``[inputs, units]``, ``biases`` ``[units]``. A
-    deviation is not negative, and zero only where a mask pruned. ``convs``: what the first layers are if they
-    are convolutions, as ``draw_initial`` makes them."""
+    deviation is at least 0, and 0 only where a mask pruned. ``convs``: the first layers, if convolutions."""
 
     means: Arrays
     stddevs: Arrays

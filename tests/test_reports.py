@@ -530,3 +530,19 @@ def test_an_asynchronous_client_is_named(digits, cluster):
 
     with pytest.raises(ValueError, match="client is asynchronous"):
         asyncio.run(tried())
+
+
+@pytest.mark.parametrize(("chosen", "left_alone"), [({}, True), ({"CUDA_VISIBLE_DEVICES": "0"}, False)])
+def test_a_gpu_is_left_alone_and_that_is_said_unless_a_reader_chose_one(chosen, left_alone):
+    """No GPU is at hand: TensorFlow is made to say that there is one."""
+    code = """import tensorflow as tf
+there, hidden = tf.config.list_physical_devices, []
+tf.config.list_physical_devices = lambda kind=None: ["a GPU"] if kind == "GPU" else there(kind)
+tf.config.set_visible_devices = lambda devices, kind: hidden.append((devices, kind))
+import lotteryhelpers
+print(hidden)"""
+    without = {k: v for k, v in os.environ.items() if k != "CUDA_VISIBLE_DEVICES"}
+    done = subprocess.run([sys.executable, "-c", code], env=without | chosen, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == ("lotteryhelpers leaves the GPU alone: its README says why, under Colab\n" * left_alone
+                           + ("[([], 'GPU')]\n" if left_alone else "[]\n"))  # fmt: skip

@@ -63,7 +63,9 @@ def import_tensorflow() -> None:
         import tensorflow_probability  # noqa: F401
         import tf_keras  # noqa: F401
 
-        tf.config.list_physical_devices()
+        if tf.config.list_physical_devices("GPU") and "CUDA_VISIBLE_DEVICES" not in os.environ:
+            tf.config.set_visible_devices([], "GPU")  # on one nothing here was ever tried, or its rows made
+            ending.callback(print, "lotteryhelpers leaves the GPU alone: its README says why, under Colab")
         if not in_worker:
             wake_xla()
         gc.freeze()

@@ -78,7 +78,6 @@ def sweep(dataset: Dataset, specs: Sequence[Spec], config: Recipe | TrainConfig,
     ``client`` is a ``dask.distributed.Client`` of workers with one thread each, None ``workers`` processes,
     as a rule one a core. A ValueError names a bad argument before anything is trained, a RuntimeError a
     worker with another text of this package.
-
     Gives a DataFrame with a row a spec, in their order: the spec's fields; ``best_epoch`` and
     ``early_stopping_step`` (of least validation loss), ``test_accuracy_at_best`` there and ``test_accuracy``
     at the end, 0 to 1; ``calibration_error`` (of the final weights, 15 bins; Guo et al. 2017);
