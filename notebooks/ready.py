@@ -25,9 +25,11 @@ DATASET = os.environ.setdefault("DATASET", "mnist")
 
 def environment():
     """Versions, and that Jupyter is one of them."""
-    names = "lotteryhelpers", "tensorflow", "jupyterlab", "ipywidgets"
+    import lotteryhelpers as lh
+
+    names = "tensorflow", "jupyterlab", "ipywidgets"
     versions = ", ".join(f"{name} {importlib.metadata.version(name)}" for name in names)
-    return f"Python {platform.python_version()}, {versions}"
+    return f"Python {platform.python_version()}, lotteryhelpers {lh.__version__}, {versions}"
 
 
 def data():
@@ -35,8 +37,9 @@ def data():
     import lotteryhelpers as lh
 
     with contextlib.redirect_stdout(io.StringIO()) as said:
-        lh.load_dataset(DATASET)
-    return said.getvalue().strip()
+        dataset = lh.load_dataset(DATASET)
+    splits = (f"{name} {len(getattr(dataset, name).labels):,}" for name in ("train", "validation", "test"))
+    return f"{dataset.name} images: {', '.join(splits)}; {said.getvalue().strip()}".removesuffix("; ")
 
 
 def posteriors():

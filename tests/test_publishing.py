@@ -156,3 +156,27 @@ def test_a_teacher_finds_the_same_for_each_page_and_the_mistakes_are_those_that_
         assert len(mistakes) >= 3
         if not section.startswith("0"):  # it has no exercises
             assert all(mistake.lower() in checks for mistake in mistakes), mistakes
+
+
+@pytest.mark.slow
+def test_the_day_before_a_class_a_lecturer_hears_what_is_ready_and_what_is_not(tmp_path):
+    from common import required
+
+    required(shutil.which("chromium") or shutil.which("google-chrome"), "no chromium on PATH")
+    told = os.environ | {"DATASET": "digits", "LOTTERYHELPERS_CACHE_DIR": str(tmp_path / "cache")}
+
+    def ready(**environment):
+        command = [sys.executable, ROOT / "notebooks/ready.py"]
+        return subprocess.run(command, env=told | environment, capture_output=True, text=True)
+
+    done = ready()
+    lines = done.stdout.splitlines()
+    assert done.returncode == 0 and lines[-1] == "all is ready", done.stdout + done.stderr
+    assert [re.match(r"ready +(\w+): .", line)[1] for line in lines[:-1]] == ["environment", "data", "posteriors", "ticket", "slider"]
+    kept = sorted((tmp_path / "cache").glob("bayesian-digits-*.npz"))
+    assert f"{len(kept)} kept" in lines[2] and len(kept) >= 2
+    tools = tmp_path / "empty"  # no browser, and a data set that isn't there
+    tools.mkdir()
+    without = ready(PATH=str(tools), DATASET="mnist", LOTTERYHELPERS_DATA_DIR=str(tmp_path / "nowhere"))
+    assert without.returncode == 1 and without.stdout.endswith("not all is ready: see above\n")
+    assert "NOT READY  data: LOTTERYHELPERS_DATA_DIR=" in without.stdout and "NOT READY  slider: no chromium" in without.stdout
