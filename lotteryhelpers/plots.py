@@ -79,7 +79,7 @@ def show_pixels(values: np.ndarray, image_shape: tuple, *, ax: plt.Axes | None =
     """Draw a value for each input pixel as an image with a colour bar; returns the axes."""
     ax = ax or plt.gca()
     picture = ax.imshow(np.reshape(values, image_shape), **{"cmap": "viridis"} | options)
-    ax.figure.colorbar(picture, ax=ax, label=label, shrink=0.8)
+    ax.figure.colorbar(picture, ax=ax, label=label, shrink=0.8)  # type: ignore[union-attr]
     ax.set(xticks=[], yticks=[])
     ax.grid(False)
     return ax
