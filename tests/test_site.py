@@ -113,7 +113,7 @@ def phone(chromium, site):
 
 
 def test_on_a_phone_no_page_scrolls_sideways(phone, site):
-    for page in [site[0] / "index.html", *(site[0] / f"{path.stem}.html" for path in NOTEBOOKS)]:
+    for page in [site[0] / f"{name}.html" for name in ("index", "claims", "api", *(path.stem for path in NOTEBOOKS))]:
         phone.goto(page.as_uri(), wait_until="domcontentloaded")
         wide, window = phone.evaluate("[document.documentElement.scrollWidth, innerWidth]")
         assert window == 390 and wide <= window, page.name
