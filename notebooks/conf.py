@@ -18,7 +18,7 @@ REPOSITORY = address()
 
 project = "Lottery tickets and Bayesian uncertainty"
 extensions = ["myst_nb", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx_sitemap", "sphinxext.opengraph"]
-include_patterns = ["index.md", "claims.md", "api.md", "[0-9]*.ipynb"]
+include_patterns = ["index.md", "teaching.md", "glossary.md", "claims.md", "api.md", "[0-9]*.ipynb"]
 
 autodoc_member_order = "bysource"
 autodoc_typehints_format = "short"
@@ -32,8 +32,9 @@ nb_ipywidgets_js = {}  # no output depends on a widget
 myst_enable_extensions = ["dollarmath"]
 myst_dmath_double_inline = True  # $$...$$ within a paragraph is display mathematics, as in Jupyter
 myst_heading_anchors = 3
-# Version 4 breaks long formulas within a line, which a phone's width needs; Sphinx 8 would take 3.
+# Version 4 breaks long formulas, which a phone's width needs; Sphinx 8 would take 3.
 mathjax_path = "https://cdn.jsdelivr.net/npm/mathjax@4/tex-mml-chtml.js"
+mathjax3_config = {"output": {"displayOverflow": "linebreak"}}
 
 html_title = project
 html_theme = "sphinx_book_theme"
@@ -82,7 +83,7 @@ def with_words(text):
 
 
 class LinksToTheRepository(SphinxTransform):
-    """Links to files that are not pages lead to the repository; one to README.md leads to the home page."""
+    """Links to files that are not pages lead to the repository; one to README.md leads to its page here."""
 
     default_priority = 500  # at reading, before links are resolved and files to download are collected
 
@@ -95,7 +96,8 @@ class LinksToTheRepository(SphinxTransform):
                 continue
             if node.get("refdomain") == "doc":
                 if node["reftarget"] == "README":
-                    node["reftarget"] = self.config.root_doc
+                    glossary = node.get("reftargetid") == "glossary"
+                    node["reftarget"] = "glossary" if glossary else self.config.root_doc
                 if node["reftarget"] in self.env.found_docs:
                     continue
                 path = self.with_suffix(node["reftarget"])
@@ -119,6 +121,13 @@ class LinksToTheRepository(SphinxTransform):
         return next((c for c in candidates if pathlib.Path(self.env.srcdir, c).exists()), docname)
 
 
+def without_drawn_icons(app, error):
+    """Empty the theme's script that draws each icon again, as SVG: 1.5 MB, and its fonts have them all."""
+    if not error:
+        pathlib.Path(app.outdir, "_static/scripts/fontawesome.js").write_text("")
+
+
 def setup(app):
-    """Add the links."""
+    """Add the links, and take the icons' script away."""
     app.add_transform(LinksToTheRepository)
+    app.connect("build-finished", without_drawn_icons)

@@ -21,6 +21,7 @@ import run as pages
 
 HERE = pages.HERE
 DATASET = os.environ.setdefault("DATASET", "mnist")
+os.environ["TQDM_DISABLE"] = "1"  # bars of what is trained here would run through the lines
 
 
 def environment():
@@ -46,8 +47,7 @@ def posteriors():
     """Notebooks 01 to 03 to their ends: what they train is kept for whoever opens them next."""
     from lotteryhelpers.storage import cache_folder
 
-    with contextlib.redirect_stdout(io.StringIO()):
-        seconds = [pages.execute(name)[1] for name in pages.MAIN[:3]]
+    seconds = [pages.execute(name)[1] for name in pages.MAIN[:3]]
     kept = len([*cache_folder().glob(f"bayesian-{DATASET}-*.npz")])
     if not kept:
         raise OSError(f"nothing is kept in {cache_folder()}; LOTTERYHELPERS_CACHE_DIR may name another")
@@ -65,7 +65,7 @@ def ticket():
     lh.train_ticket(dataset, start, None, config)
     began = time.perf_counter()
     lh.train_ticket(dataset, start, None, config)
-    return f"{time.perf_counter() - began:.1f} s for {config.epochs} epochs; notebook 04 trains two dozen"
+    return f"{time.perf_counter() - began:.1f} s for {config.epochs} epochs; notebook 04 trains some thirty"
 
 
 def slider():
@@ -81,16 +81,18 @@ def slider():
 
 def main():
     ready = True
+    pages.say("Some minutes, the first time ten or more: three notebooks, a ticket, a browser.")
     for check in (environment, data, posteriors, ticket, slider):
         name = check.__name__
         try:
             with contextlib.redirect_stdout(io.StringIO()) if check is ticket else contextlib.nullcontext():
                 said = check()
-            print(f"ready      {name}: {said}", flush=True)
+            pages.say(f"ready      {name}: {said}")
         except Exception as error:  # whatever it is, the lecturer is to read it, and the next check to run
             ready = False
-            print(f"NOT READY  {name}: {error}", flush=True)
-    print("all is ready" if ready else "not all is ready: see above")
+            pages.say(f"NOT READY  {name}: {type(error).__name__}: {str(error) or 'interrupted?'}")
+    again = "not all is ready: mend what stands above, then run this again; what has been trained is kept"
+    pages.say("all is ready" if ready else again)
     return not ready
 
 

@@ -2,14 +2,13 @@
 
 python notebooks/slides.py [FILE]
 
-A stop of the lecture names notebooks and, in quotes, headings of theirs. A slide is a heading with the first
-figure or list that follows, as it is stored; the guess that the notebook asks for comes before. A stop's text
-is the speaker's notes (press S). reveal.js comes with sphinx-revealjs.
+A stop of the lecture names notebooks and, in quotes, headings of theirs. A slide is a heading with a figure,
+or with the tables, that stand before its first "What we see", as they are stored; the guess that the notebook
+asks for comes before. A stop's text is the speaker's notes (press S). reveal.js comes with sphinx-revealjs.
 """
 
 import html
 import importlib.util
-import itertools
 import pathlib
 import re
 import sys
@@ -17,6 +16,7 @@ import sys
 import latex2mathml.converter
 import markdown_it
 import nbformat
+from links import address
 from mdit_py_plugins.dollarmath import dollarmath_plugin
 
 HERE = pathlib.Path(__file__).resolve().parent
@@ -30,15 +30,19 @@ MARKDOWN = (
         ),
     )
 )
+SEEN = re.compile(r"\*\*What we see[^*]*\*\*(?: on MNIST\.)? ?((?:.*?[.?!](?= [A-Z*]|\n|$)){1,2})")
 PAGE = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><title>Lottery tickets</title><style>{css}
 .reveal {{ font-size: 25px }} .reveal h1 {{ font-size: 2em }} .reveal h2 {{ font-size: 1.5em }}
 .reveal h1, .reveal h2 {{ text-transform: none }} .reveal section {{ text-align: left }}
 .reveal section img {{ display: block; max-height: 440px; margin: 8px auto }}
-.reveal table {{ font-size: 0.7em }} .reveal ol, .reveal ol + p {{ font-size: 0.8em }}
+.reveal table {{ font-size: 0.65em; margin-bottom: 1em }}
+.reveal .text {{ font-size: 0.85em }}
+.licence {{ position: fixed; left: 1em; bottom: 0.5em; font: 12px sans-serif }}
 </style></head><body><div class="reveal"><div class="slides">
 {slides}
-</div></div><script>{reveal}</script><script>{notes}</script>
+</div></div><div class="licence">Text and figures: {source}, CC BY 4.0</div>
+<script>{reveal}</script><script>{notes}</script>
 <script>
 Reveal.initialize({{plugins: [RevealNotes], hash: true, width: 1200, height: 675, slideNumber: true}})
 </script>
@@ -53,8 +57,8 @@ def stops(text):
         _, *parts = re.split(r"\[Notebook \d+\]\((\w+\.ipynb)\)", said)
         pairs = zip(parts[::2], parts[1::2], strict=True)
         shown = [(file, heading) for file, part in pairs for heading in re.findall(r'"([^"]+)"', part)]
-        notes = re.sub(r'(, )?"[^"]+"|\[Notebook \d+\]\(\w+\.ipynb\):? ?', "", said)
-        yield minutes, shown, notes.strip(" .;,:")
+        notes = re.sub(r'(, )?"[^"]+"[.;]?|\[Notebook \d+\]\(\w+\.ipynb\):? ?', "", said)
+        yield minutes, shown, " ".join(notes.split())
 
 
 def section(notebook, heading):
@@ -63,27 +67,38 @@ def section(notebook, heading):
     for place, cell in enumerate(notebook.cells):
         if cell.cell_type == "markdown" and pattern.search(cell.source):
             text, *others = re.split("^## ", pattern.split(cell.source)[1], flags=re.MULTILINE)
-            rest = [] if others else notebook.cells[place + 1 :]
-            return text, [*itertools.takewhile(lambda c: not re.search("^## ", c.source, re.M), rest)]
+            own = []
+            while not others and place + 1 + len(own) < len(notebook.cells):
+                later = notebook.cells[place + 1 + len(own)]
+                later.source, *others = re.split("^## ", later.source, flags=re.MULTILINE)
+                own.append(later)
+            return text, own
     raise ValueError(f"the lecture names the heading {heading!r}: the notebook has none of that name")
 
 
 def shown_by(cells, heading):
-    """The first figure or list as HTML, and the sentence that says what we see in it; "" if there is none."""
-    for place, cell in enumerate(cells):
+    """What stands before the first "What we see", as HTML: each figure, then all tables together; what cells
+    printed, if there is neither. And the first two sentences of what we see; and the text on the way."""
+    figures, tables, printed, words = [], "", "", []
+    for cell in cells:
+        words.append(cell.source if cell.cell_type == "markdown" else "")
+        if seen := SEEN.search(words[-1]):
+            break
         for output in cell.get("outputs", []):
             data = output.get("data", {})
             if "image/png" in data:
-                words = html.escape(output.metadata.get("image/png", {}).get("alt", heading))
-                picture = f'<img alt="{words}" src="data:image/png;base64,{data["image/png"].strip()}">'
+                alt = html.escape(output.metadata.get("image/png", {}).get("alt", heading))
+                figures.append(f'<img alt="{alt}" src="data:image/png;base64,{data["image/png"].strip()}">')
+                words.append("**shown**")
             elif "text/markdown" in data:
-                picture = MARKDOWN.render(data["text/markdown"])
+                # of sentences full of numbers
+                bold = re.findall(r"^\d\. \*\*.+?\*\*", data["text/markdown"], re.M)
+                tables += MARKDOWN.render("\n".join(bold) or data["text/markdown"])
             else:
-                continue
-            after = "\n".join(c.source for c in cells[place:] if c.cell_type == "markdown")
-            seen = re.search(r"\*\*What we see[^*]*\*\*(?: on MNIST\.)? ?(.*?[.?!])(?= [A-Z*]|\n|$)", after)
-            return picture, seen[1] if seen else ""
-    return "", ""
+                printed += html.escape(output.get("text", ""))
+    pictures = figures + [tables] * bool(tables) or [f"<pre>{printed}</pre>"] * bool(printed)
+    said = re.sub(r" \([^()]* below\)", "", seen[1]) if seen else ""
+    return pictures, MARKDOWN.render(said[:1].upper() + said[1:]), "\n".join(words).split("**shown**")[0]
 
 
 def slides_of(folder):
@@ -91,18 +106,21 @@ def slides_of(folder):
     text = (folder / "README.md").read_text(encoding="utf-8")
     title, question = re.match(r"# (.+)\n\n(.+?\?)", text).groups()
     yield f"<h1>{title}</h1><p>{MARKDOWN.render(question)}</p>"
+    experiment = nbformat.read(folder / "04_dense_versus_masked.ipynb", as_version=4).cells[0].source
+    hypothesis = re.search(r"^The \*\*lottery ticket hypothesis\*\*.*$", experiment, re.M)[0]
+    yield f"<h2>The lottery ticket hypothesis</h2>{MARKDOWN.render(hypothesis)}"
     for minutes, shown, notes in stops(text):
+        aside = f'<aside class="notes">{minutes} minutes. {MARKDOWN.render(notes)}</aside>'
         for file, heading in shown:
             first, cells = section(nbformat.read(folder / file, as_version=4), heading)
-            words = "\n".join([first, *(c.source for c in cells if c.cell_type == "markdown")])
-            guess = re.search(r"\*\*Your guess.*", words)
-            picture, seen = shown_by(cells, heading)
-            aside = f'<aside class="notes">{minutes} minutes. {MARKDOWN.render(notes)}</aside>'
+            *others, last = (pictures := shown_by(cells, heading))[0] or [""]
             head = f"<h2>{MARKDOWN.renderInline(heading)}</h2>"
-            if guess:
+            said = f'<div class="text">{MARKDOWN.render(first.strip())}</div>'
+            guess = re.search(r"\*\*Your guess.*", "\n".join([first, pictures[2]]))
+            if guess and "<img" in last:
                 yield head + MARKDOWN.render(guess[0]) + aside
-            body = picture + MARKDOWN.render(seen) if picture else MARKDOWN.render(first.strip())
-            yield head + body + aside
+            yield from (head + picture + aside for picture in others)
+            yield head + (last + pictures[1] if "<pre>" not in last and last else said + last) + aside
 
 
 def main(target="build/lecture.html"):
@@ -115,7 +133,7 @@ def main(target="build/lecture.html"):
     slides = [f"<section>{slide}</section>" for slide in slides_of(HERE)]
     target = pathlib.Path(target)
     target.parent.mkdir(parents=True, exist_ok=True)
-    page = PAGE.format(css=css, slides="\n".join(slides), reveal=reveal, notes=notes)
+    page = PAGE.format(css=css, slides="\n".join(slides), reveal=reveal, notes=notes, source=address())
     target.write_text(page, encoding="utf-8")
     print(f"{target}: {len(slides)} slides, {target.stat().st_size / 1e6:.1f} MB; press S for the notes")
 
