@@ -42,14 +42,18 @@ def criterion(function):
         for extra in spec.kwonlyargs:
             if extra not in (spec.kwonlydefaults or ()) and extras.get(extra) is None:
                 raise ValueError(f"criterion {name!r} needs {extra}=, which is None")
-        return pruned_last(run.masks, function(run, **extras))
+        return pruned_last(run.masks, function(run, **extras), f"{name}'s")
 
     CRITERIA[name] = scored
     return scored
 
 
-def pruned_last(masks, scores):
-    """The scores, -inf for what the masks prune and for nothing else."""
+def pruned_last(masks, scores, whose="the"):
+    """The scores, -inf for what the masks prune and for nothing else; a ValueError if they can't be that."""
+    shapes, scores = [m.shape for m in masks], [*map(np.asarray, scores if np.iterable(scores) else ())]
+    if [s.shape for s in scores] != shapes or any(s.dtype.kind not in "biuf" for s in scores):
+        found = [f"{s.dtype} {s.shape}" for s in scores]
+        raise ValueError(f"{whose} scores must be numbers of the weights' shapes {shapes}, not {found}")
     pairs = zip(masks, scores, strict=True)
     return tuple(np.where(m, np.maximum(s, np.float32(-3.4e38)), -np.inf) for m, s in pairs)
 
@@ -130,7 +134,7 @@ def masks_for(run: "BayesianRun | TicketRun", criterion: str, density: float, *,
             ``"variance"``: as many in each layer as one variance threshold for the whole network keeps.
         **extras: what the criterion needs: dataset, dense, rng, prior_stddev."""
     check_one_of("scope", scope, SCOPES)
-    scores = pruned_last(run.masks, CRITERIA[criterion](run, **extras))  # by a reader's criterion too
+    scores = pruned_last(run.masks, CRITERIA[criterion](run, **extras), f"{criterion}'s")
     if scope == "variance":
         stddevs(run.final)
         budget = variance_masks(run.final, variance_quantile(run.final, density))

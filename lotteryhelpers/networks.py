@@ -25,9 +25,8 @@ class Layer:
     """What our layers share: a ``conv``, a Conv that makes theirs a convolution, or None."""
 
     def __init__(self, *args, conv=None, **kwargs):
-        """``conv`` may be a dict of its fields, as a saved configuration has it."""
         super().__init__(*args, **kwargs)
-        self.conv = Conv(**conv) if isinstance(conv, dict) else conv
+        self.conv = Conv(**conv) if isinstance(conv, dict) else conv  # a saved configuration has a dict
 
     def build(self, input_shape):
         """Make what the Keras layer makes, for the kernel's shape."""
@@ -104,7 +103,6 @@ class Flipout(Layer, tfp.layers.DenseFlipout):
     the prior N(0, prior_stddev^2) is the closed form, in nats, over the kept weights; biases are points."""
 
     def __init__(self, units, activation=None, **kwargs):
-        """Args: units and activation as for Dense."""
         points = tfp.layers.default_mean_field_normal_fn(is_singular=True, loc_initializer="zeros")
         super().__init__(units, activation, kernel_posterior_fn=self._masked_posterior, kernel_prior_fn=None,
                          bias_posterior_fn=points, **kwargs)  # fmt: skip

@@ -26,7 +26,6 @@ class Posterior(InOneFile):
     convs: tuple = ()
 
     def __post_init__(self):
-        """Take float32 arrays of matching shapes and nothing else."""
         for name in ("means", "stddevs", "biases"):
             arrays = tuple(np.array(a, np.float32) for a in getattr(self, name))  # copies: nobody else's
             if not all(np.isfinite(a).all() for a in arrays):

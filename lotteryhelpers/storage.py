@@ -145,5 +145,4 @@ class PickledByFields:
     """A dataclass that leaves its model or tensors behind when pickled: the receiver makes its own."""
 
     def __getstate__(self):
-        """The fields alone."""
         return {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}

@@ -31,7 +31,6 @@ class TrainConfig:
     evaluate_every: int | None = None  # steps between evaluations; None evaluates once an epoch
 
     def __post_init__(self):
-        """Refuse what can't be trained."""
         for name in ("epochs", "batch_size", "evaluate_every"):
             value = getattr(self, name)
             if not (value is None and name == "evaluate_every") and not is_integer(value, 1, 10**6):
@@ -90,10 +89,9 @@ def padded(array, rows):
 
 
 class Trainer:
-    """A network, its optimizer and its compiled epoch; use :func:`trainer_for`."""
+    """A network of ``layer_class`` layers, its optimizer and its compiled epoch; use :func:`trainer_for`."""
 
     def __init__(self, layer_class, sizes):
-        """Build for ``layer_class`` (MaskedDense or Flipout) and ``sizes`` (inputs, hidden, classes)."""
         self.network = build_network(layer_class, sizes)
         for layer in self.network.layers:
             layer.guarded = False  # Adam alone moves these weights, and each step ends with the constraint

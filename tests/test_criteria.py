@@ -168,3 +168,11 @@ def test_jaccard_is_the_overlap():
     assert lh.jaccard([np.zeros((2, 2), bool)], [np.zeros((2, 2), bool)]) == 1
     with pytest.raises(ValueError, match="masks have shapes"):
         lh.jaccard(a, [np.ones((2, 3), bool)])
+
+
+@pytest.mark.parametrize("wrong", [lambda m: m.mean(0), lambda m: m[:1], lambda m: m.T, lambda m: m.ravel(), lambda m: 1.0, str])
+def test_scores_of_another_form_are_refused_by_name(small_run, monkeypatch, wrong):
+    for scores in ([wrong(m) for m in small_run.final.means], small_run.final.means[1:], None, 0.5):
+        monkeypatch.setitem(lh.CRITERIA, "mine", lambda run, scores=scores, **_: scores)
+        with pytest.raises(ValueError, match=r"mine's scores must be numbers of the weights' shapes \[\(64, "):
+            lh.masks_for(small_run, "mine", 0.2)

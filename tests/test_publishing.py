@@ -86,11 +86,12 @@ def test_the_workflow_may_little_and_takes_nothing_that_can_move():
     assert targets == {"test", "check", "site", ".venv/installed"} and all(f"\n{t}:" in makefile for t in targets)
 
 
-def test_a_criterion_as_contributors_are_told(small_run):
+def test_a_criterion_as_contributors_are_told():
     try:
-        masks = run_here(example("A criterion"), run=small_run)["masks"]
-        assert lh.density(masks).layers == pytest.approx(lh.density(lh.masks_for(small_run, "snr", 0.2)).layers)
-        assert lh.jaccard(masks, lh.masks_for(small_run, "variance", 0.2)) < 0.99
+        made = run_here(example("A criterion"))
+        masks, run = made["masks"], made["run"]
+        assert lh.density(masks).layers == pytest.approx(lh.density(lh.masks_for(run, "snr", 0.2)).layers)
+        assert lh.jaccard(masks, lh.masks_for(run, "variance", 0.2)) < 0.99
     finally:
         lh.CRITERIA.pop("sure_sign", None)
 

@@ -114,6 +114,7 @@ def draw_points(ax, points, name, *, height=np.inf, **look):
 
 def draw_arms(ax, table, column, arms, *, along="density", at=None, minus=None, ylim=None, **how):
     """Draw a column of a ``Table`` for several arms, or the paired differences to a baseline.
+
     Args:
         arms: dict from a name (see ``plots.line_of``) to its rows. Lengths that differ are added.
         along: the column whose values are an arm's points; ``at``, if another, the one of their places.

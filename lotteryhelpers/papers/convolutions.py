@@ -20,7 +20,6 @@ class Conv:
     image: tuple = ()  # what it reads, (rows, columns, channels): known only within a network
 
     def __post_init__(self):
-        """Refuse what is no convolution."""
         for name in ("units", "kernel", "pool"):
             if not is_integer(getattr(self, name), 1, 10**5):
                 raise ValueError(f"{name}={getattr(self, name)!r} must be an integer from 1 to 100,000")

@@ -47,7 +47,6 @@ class Spec:
     initializer: str = "normal"
 
     def __post_init__(self):
-        """Refuse what no run could be made of."""
         if self.criterion != "dense":
             CRITERIA[self.criterion]
         check_one_of("scope", self.scope, SCOPES)
