@@ -98,6 +98,16 @@ def test_equations_are_left_to_mathjax_and_solutions_are_folded(pages):
     assert len(by_name[NOTEBOOKS[0].stem].select("nav.bd-links a[href$='.html']")) >= len(NOTEBOOKS)
 
 
+def test_what_a_phone_must_load_is_small_and_the_glossary_is_a_page(site, pages):
+    folder, by_name = site[0], {page.stem: soup for page, soup in pages.items()}
+    own = [tag.get("src") or tag.get("href") for tag in by_name["04_dense_versus_masked"].select("script[src], link[rel=stylesheet], article img")]
+    files = {folder / urllib.parse.urlsplit(link).path for link in own if not link.startswith("http")}
+    assert len(files) > 8 and sum(file.stat().st_size for file in files) < 1e6
+    links = [a["href"] for a in by_name["00_in_five_minutes"].select("article a") if "glossary" in a.text]
+    assert links == ["glossary.html"] or links == ["glossary.html#glossary"], links
+    assert by_name["glossary"].select("table") and not by_name["index"].find(id="glossary")
+
+
 def test_the_search_index_knows_flipout(site):
     index = (site[0] / "searchindex.js").read_text(encoding="utf-8")
     assert '"flipout"' in index and "10_why_flipout" in index
@@ -216,6 +226,9 @@ def test_the_lecture_has_every_stop_of_the_path_with_its_figure_and_notes(lectur
         own = [slide for slide in slides if f"<h2>{heading.split('$')[0]}" in slide]
         assert own and all('<aside class="notes">' in slide for slide in own), heading
         assert heading == "The rule, before any run" or any("<img" in s or "<table" in s or "<ol" in s or "<p" in s for s in own)
+    assert "evidence lower bound" in text and "lottery ticket hypothesis" in slides[1]
+    assert ["<table" in slide for slide in slides if "The second takes back" in slide] == [True]
+    assert all(re.search(r"[.;:] [;.]", notes) is None for notes in re.findall(r'(?s)<aside class="notes">(.*?)</aside>', text))
     pictures = [slide for slide in slides if "<img " in slide]
     assert len(pictures) >= 10 and all('src="data:image/png;base64,' in slide for slide in pictures)
 
