@@ -3,7 +3,7 @@
 make ready                 with MNIST
 DATASET=digits make ready  with what the class will use
 
-It runs notebooks 01 to 03, so that their posteriors are kept and open in seconds, times a ticket, and moves
+It runs notebooks 01 to 04, so that their posteriors are kept and open in seconds, times a ticket, and moves
 the slider of notebook 03 in a browser. Run it the day before, on the machine of the class.
 """
 
@@ -44,14 +44,14 @@ def data():
 
 
 def posteriors():
-    """Notebooks 01 to 03 to their ends: what they train is kept for whoever opens them next."""
+    """Notebooks 01 to 04 to their ends: what they train is kept for whoever opens them next."""
     from lotteryhelpers.storage import cache_folder
 
-    seconds = [pages.execute(name)[1] for name in pages.MAIN[:3]]
+    seconds = [pages.execute(name)[1] for name in pages.MAIN]
     kept = len([*cache_folder().glob(f"bayesian-{DATASET}-*.npz")])
     if not kept:
         raise OSError(f"nothing is kept in {cache_folder()}; LOTTERYHELPERS_CACHE_DIR may name another")
-    took = ", ".join(f"{name[:2]} in {s:.0f} s" for name, s in zip(pages.MAIN, seconds, strict=False))
+    took = ", ".join(f"{name[:2]} in {s:.0f} s" for name, s in zip(pages.MAIN, seconds, strict=True))
     return f"{kept} kept; notebooks ran {took}"
 
 
@@ -81,7 +81,7 @@ def slider():
 
 def main():
     ready = True
-    pages.say("Some minutes, the first time ten or more: three notebooks, a ticket, a browser.")
+    pages.say("Ten minutes or more, the first time: four notebooks, a ticket, a browser.")
     for check in (environment, data, posteriors, ticket, slider):
         name = check.__name__
         try:
