@@ -77,9 +77,9 @@ def section(notebook, heading):
 
 
 def shown_by(cells, heading):
-    """What stands before the first "What we see", as HTML: each figure, then all tables together; what cells
-    printed, if there is neither. And the first two sentences of what we see; and the text on the way."""
-    figures, tables, printed, words = [], "", "", []
+    """What stands before the first "What we see": HTML of each figure, and of all tables together; what cells
+    printed; the first two sentences of what we see; the text before the first figure."""
+    figures, tables, printed, words, seen = [], "", "", [], None
     for cell in cells:
         words.append(cell.source if cell.cell_type == "markdown" else "")
         if seen := SEEN.search(words[-1]):
@@ -95,10 +95,11 @@ def shown_by(cells, heading):
                 bold = re.findall(r"^\d\. \*\*.+?\*\*", data["text/markdown"], re.M)
                 tables += MARKDOWN.render("\n".join(bold) or data["text/markdown"])
             else:
-                printed += html.escape(output.get("text", ""))
-    pictures = figures + [tables] * bool(tables) or [f"<pre>{printed}</pre>"] * bool(printed)
+                printed += output.get("text", "")
+    pictures = [*figures, tables] if tables else figures
     said = re.sub(r" \([^()]* below\)", "", seen[1]) if seen else ""
-    return pictures, MARKDOWN.render(said[:1].upper() + said[1:]), "\n".join(words).split("**shown**")[0]
+    before = "\n".join(words).split("**shown**")[0]
+    return pictures, html.escape(printed), MARKDOWN.render(said[:1].upper() + said[1:]), before
 
 
 def slides_of(folder):
@@ -113,14 +114,15 @@ def slides_of(folder):
         aside = f'<aside class="notes">{minutes} minutes. {MARKDOWN.render(notes)}</aside>'
         for file, heading in shown:
             first, cells = section(nbformat.read(folder / file, as_version=4), heading)
-            *others, last = (pictures := shown_by(cells, heading))[0] or [""]
+            pictures, printed, seen, before = shown_by(cells, heading)
             head = f"<h2>{MARKDOWN.renderInline(heading)}</h2>"
-            said = f'<div class="text">{MARKDOWN.render(first.strip())}</div>'
-            guess = re.search(r"\*\*Your guess.*", "\n".join([first, pictures[2]]))
-            if guess and "<img" in last:
+            if not pictures:  # the guess is in the text
+                said = f'<div class="text">{MARKDOWN.render(first.strip())}</div>'
+                pictures, seen = [said], f"<pre>{printed}</pre>" if printed else ""
+            elif guess := re.search(r"\*\*Your guess.*", f"{first}\n{before}"):
                 yield head + MARKDOWN.render(guess[0]) + aside
-            yield from (head + picture + aside for picture in others)
-            yield head + (last + pictures[1] if "<pre>" not in last and last else said + last) + aside
+            yield from (head + picture + aside for picture in pictures[:-1])
+            yield head + pictures[-1] + seen + aside
 
 
 def main(target="build/lecture.html"):
