@@ -25,10 +25,9 @@ better than one-shot |w| at least loss; at the end both are behind dense there, 
 Deviations from their Conv-2: another network, MNIST, batch 128, five epochs. Written down before the first
 run (seeds 620 to 624, 15 rounds, 4.5% left): after 7 iterative is as good as dense and reaches dense's least
 loss no later; after 15, minus one-shot, better; new weights are worse than old ones after both. Before the
-second run, of five other trials to 18 rounds (2.5%; 3.6% is passed after 16), both readings, margin 0.3: the
-first run's words; so minus dense, after 7, ahead at least loss, not decided at the end, and after 15 behind,
-not decided; and after 18 iterative minus dense worse (by some 0.7 points), minus one-shot better (by 2 to 3),
-new weights minus old worse."""
+second, of five other trials to 18 rounds (2.5%; 3.6% is passed after 16), both readings, margin 0.3: the same
+words (minus dense: after 7 ahead at least loss, not decided at the end; after 15 behind, not decided); after
+18 minus dense worse (by some 0.7 points), minus one-shot better (by 2 to 3), new weights worse than old."""
 
 import dataclasses
 import time
