@@ -123,15 +123,17 @@ def test_pixel_variance_draws_by_the_images_and_by_nothing_else(digits, small_ru
     assert 0.05 < np.mean([m[1].mean(1) for m in masks], axis=0).min()  # in the other layers chance
 
 
-def test_shuffled_leaves_out_what_an_earlier_mask_pruned(digits, small_run):
+def test_both_shufflings_leave_out_what_an_earlier_mask_pruned(digits, small_run):
     masks = lh.masks_for(small_run, "magnitude", 0.5)
     run = lh.train_bayesian(digits, lh.TrainConfig(2, 64, seed=3), initial=small_run.initial, masks=masks)
-    real, shuffled = (
+    real, shuffled, rows = (
         lh.masks_for(run, name, 0.3, scope="global", rng=np.random.default_rng(0))
-        for name in ("variance", "shuffled")
+        for name in ("variance", "shuffled", "shuffled_rows")
     )
     assert [m.sum() for m in real] == [m.sum() for m in shuffled]
-    assert all((~new | old).all() for new, old in zip(shuffled, masks, strict=True))
+    assert all((~new | old).all() for new, old in zip((*shuffled, *rows), masks * 2, strict=True))
+    for by_variance, by_chance in zip(real, rows, strict=True):
+        assert (by_variance.sum(1) == by_chance.sum(1)).all() and (by_variance != by_chance).any()
 
 
 def test_scopes_share_out_as_they_say(small_run):

@@ -56,8 +56,14 @@ def _random_live(run, *, dataset, rng, **_):
     return np.where(dataset.train.images.max(axis=0)[:, None] > 0, first, first - 1e3), *rest
 
 
-formula("shuffled_rows", "Control: the variance's order shuffled in each row: as many an input, by chance.",
-        lambda run, *, rng, **_: each(lambda s: rng.permuted(-s, axis=1), stddevs(run.final)))
+@criterion
+def _shuffled_rows(run, *, rng, **_):
+    """Control: the variance's order shuffled in each row: as many an input, by chance."""
+    scores = each(lambda s: rng.permuted(-s, axis=1), stddevs(run.final))
+    for score, s, mask in zip(scores, run.final.stddevs, run.masks, strict=True):
+        for row in np.flatnonzero(~mask.all(axis=1)):  # what an earlier mask pruned has no part
+            score[row, mask[row]] = rng.permutation(-s[row, mask[row]])
+    return scores
 
 
 @criterion
