@@ -58,14 +58,12 @@ def train_bayesian(
 
 
 def begin(dataset, config, initial, initializer, hidden, masks):
-    """The start that was given, or one that is drawn, under the masks; and these. A ValueError names what
-    can't be trained."""
+    """The start, given or drawn, under the masks, and these; a ValueError names what can't be trained."""
     hidden = as_tuple("hidden", hidden)
     if initial is None:
         if not hidden or not all(isinstance(n, Conv) or is_integer(n, 1, 10**5) for n in hidden):
             raise ValueError(f"hidden={hidden!r} must be a tuple of unit counts from 1 to 100,000, or Convs")
-        sizes = (dataset.image_shape, *hidden, dataset.num_classes)
-        initial = draw_initial(sizes, config.seed, initializer)
+        initial = draw_initial((dataset.image_shape, *hidden, dataset.num_classes), config.seed, initializer)
     check_fits(initial, dataset)
     masks = check_masks(masks, initial.means, for_training=True)
     means, stddevs = ([np.where(m, w, 0) for m, w in zip(masks, part, strict=True)]

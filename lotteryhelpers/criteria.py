@@ -2,7 +2,6 @@
 
 import functools
 import inspect
-import math
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -112,7 +111,7 @@ def variance_quantile(posterior: "Posterior", density: float) -> float:
     """The variance threshold that keeps this fraction of all weights (more only where values tie)."""
     everything = np.sort(np.concatenate([v.ravel() for v in variances_of_the_kept(posterior)]))
     threshold = float(everything[max(1, round(check_density("density", density) * everything.size)) - 1])
-    if math.isinf(threshold):
+    if np.isinf(threshold):
         left = np.isfinite(everything).mean()
         raise ValueError(f"density={density} is above the {left:.4f} that earlier masks have left")
     return threshold

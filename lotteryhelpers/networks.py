@@ -192,8 +192,7 @@ def check_not_forked():
 
 @tf.autograph.experimental.do_not_convert  # nothing here needs it, and it takes a second
 def build_network(layer_class, sizes):
-    """An untrained ``tf_keras.Sequential`` of ``layer_class`` layers, e.g. sizes (784, 300, 100, 10); a Conv
-    among them makes a convolution."""
+    """An untrained ``tf_keras.Sequential``; sizes such as (784, 300, 100, 10), Convs may be among them."""
     float32, layers = {"dtype": "float32"}, []  # whatever policy or floatx a reader has set
     for number, size in enumerate(sizes[1:], start=2):
         units, how = (size.units, {"conv": size}) if isinstance(size, Conv) else (size, {})

@@ -53,8 +53,7 @@ def claims_table(claims, *, stored, margin=MARGIN, family=False):
             comparison may be a function that makes it, asked late (see ``Table.claim``).
         stored: True under the stored settings: AssertionError names all words that are others. False under a
             reader's own: the table says what holds here, or why it can't be compared, and goes on.
-        family: True for claims found on the way, not named before the run: Holm's intervals, at each reading.
-    """
+        family: True for claims found on the way, not named before: Holm's intervals, at each reading."""
     made, intervals = [], {}
     for _, comparison, _ in claims:
         try:

@@ -7,11 +7,10 @@ import numpy as np
 
 from lotteryhelpers.data import Split
 from lotteryhelpers.masks import Arrays, check_masks, check_scores, keep_counts
-from lotteryhelpers.storage import PickledByFields
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class Compact(PickledByFields):
+class Compact:
     """What :func:`compact` gives: tuples of arrays."""
 
     weights: tuple  # kernels between the connected inputs and units, zero where pruned

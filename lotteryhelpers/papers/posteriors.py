@@ -1,7 +1,5 @@
 """Posteriors by other ways: two more estimators of Flipout's gradient, IVON, and Laplace's."""
 
-import math
-
 import numpy as np
 import tensorflow as tf
 import tf_keras
@@ -59,7 +57,7 @@ class IvonStep(tf_keras.optimizers.Adam):
         precision = layer.precision.assign_add(change + 0.5 * change**2 / layer.precision)  # stays above 0
         slope = average / (1 - self.beta_1 ** (step + 1)) + delta * variable
         move = tf.clip_by_value(rate * slope / precision, -limit, limit)
-        variable.assign_sub(0.5 * (1 + tf.cos(math.pi * step / steps)) * move)
+        variable.assign_sub(0.5 * (1 + tf.cos(np.pi * step / steps)) * move)
 
 
 class IvonDense(MaskedDense):

@@ -102,7 +102,6 @@ def train_supermask(dataset: Dataset, initial: Posterior, config: TrainConfig, *
         _, history = train(trainer, dataset, config, label="supermask")
         probabilities = tuple(tf.sigmoid(layer.logit).numpy() for layer in layers)
     run = SupermaskRun(history, initial.means, initial.biases, probabilities, bool(rescale))
-    drawn = [run.sample(seed) for seed in range(10)]
     at_rest, *sampled = [accuracy(run.kernels(masks), run.biases, dataset.test, initial.convs)
-                         for masks in (run.masks, *drawn)]  # fmt: skip
+                         for masks in (run.masks, *map(run.sample, range(10)))]  # fmt: skip
     return dataclasses.replace(run, test_accuracy=at_rest, test_accuracy_sampled=float(np.mean(sampled)))

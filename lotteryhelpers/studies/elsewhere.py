@@ -58,9 +58,7 @@ def tickets(dataset, data, densities, seed, hidden, lengths):
     asked = [(source, name, "layer", d) for source, names in CRITERIA.items() for name in names
              for d in densities if not (name == "pixel_variance" and start.convs)]  # fmt: skip
     asked += itertools.product(("threshold",), ("variance", "random"), ("variance",), densities)
-    for source, criterion, scope, density in [("control", "dense network", "layer", 1.0), *asked]:
-        masks = None
-        if density < 1:
-            masks = masks_of(dataset, runs[source], seed, criterion, density, scope=scope)
-        yield {"seed": seed, "source": source, "criterion": criterion, "scope": scope, "density": density,
+    for source, name, scope, density in [("control", "dense network", "layer", 1.0), *asked]:
+        masks = masks_of(dataset, runs[source], seed, name, density, scope=scope) if density < 1 else None
+        yield {"seed": seed, "source": source, "criterion": name, "scope": scope, "density": density,
                } | ticket(dataset, start, masks, config, also=("curve",))  # fmt: skip

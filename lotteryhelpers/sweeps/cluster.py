@@ -89,8 +89,7 @@ def ended(client, jobs):
 
 
 def on_one_thread(function, *arguments, **options):
-    """``function(*arguments, **options)``, the same everywhere: one thread, and no GPU, for which the workers
-    of a machine would fight."""
+    """``function(*arguments, **options)`` on one thread, on no GPU to be fought for: the same everywhere."""
     try:
         tf.config.set_visible_devices([], "GPU")
         if os.environ.get("TF_NUM_INTRAOP_THREADS") != "1":

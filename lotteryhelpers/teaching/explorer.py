@@ -23,8 +23,7 @@ def explore(dataset, run, config, *, threshold=None):
     displayed; its pictures are replaced, they are no outputs of the cell."""
     variances, curves = variances_of_the_kept(run.final), {}  # from a name to its history
     left = np.concatenate([v[np.isfinite(v)] for v in variances])
-    everything = np.log10(left)
-    ends = everything.min() - 0.1, everything.max() + 0.1  # from no weight to all
+    ends = np.log10(left.min()) - 0.1, np.log10(left.max()) + 0.1  # from no weight to all
     wide = ipywidgets.Layout(width="98%", max_width="720px")
     full = ipywidgets.Layout(max_width="100%", align_self="flex-start")  # else stretched to the page's width
     slider = ipywidgets.FloatLogSlider(

@@ -2,6 +2,7 @@
 
 import copy
 import sys
+from textwrap import shorten
 
 import numpy as np
 
@@ -24,10 +25,6 @@ def same(a, b):
         return repr(a) == repr(b)
 
 
-def _line(value):
-    return " ".join(str(value).split())[:100]
-
-
 def check_form(answer, model):
     """Refuse an answer that hasn't its model's form: layers, shapes, numbers or bool or text, finite."""
     if isinstance(model, list | tuple):
@@ -41,7 +38,7 @@ def check_form(answer, model):
         raise Wrong("it must return one array; yours has rows or layers of unequal length") from None
     kinds = [{"b": "True or False", "U": "a word"}.get(a.dtype.kind, "numbers") for a in (array, model)]
     if kinds[0] != kinds[1] or array.dtype.kind not in "biufU":
-        raise Wrong(f"it must return {kinds[1]}; yours is of {kinds[0]}: {_line(answer)}")
+        raise Wrong(f"it must return {kinds[1]}; yours is of {kinds[0]}: {shorten(str(answer), 100)}")
     if array.shape != model.shape:
         raise Wrong(f"its answer has the shape {array.shape}; it must have {model.shape}")
     if kinds[1] == "numbers" and not np.isfinite(array).all():
@@ -56,7 +53,7 @@ def _call(function, case):
         try:
             answers.append(function(*given))
         except Exception as error:  # whatever a reader's code may raise
-            raise Wrong(f"it raised {type(error).__name__}: {_line(error)}") from None
+            raise Wrong(f"it raised {type(error).__name__}: {shorten(str(error), 100)}") from None
         if answers[-1] is None:
             raise Wrong("still empty: it returns None. Write its body, and end with return")
         if key_of(case=given) != key_of(case=case):
