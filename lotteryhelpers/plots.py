@@ -70,6 +70,7 @@ def plot_curves(histories: dict, column: str = "validation_accuracy", *,
         (line,) = ax.plot(epochs, values.mean(0), **line_of(name))
         if len(runs) > 1:
             ax.fill_between(epochs, values.min(0), values.max(0), color=line.get_color(), alpha=0.15, lw=0)
+    ax.locator_params(axis="x", integer=True)  # no half epochs
     ax.set(xlabel="epoch", ylabel=column.replace("_", " ") + (" (%)" if percent else ""))
     return ax
 
