@@ -29,7 +29,7 @@ TINY = {
                  "kl_weights": (1.0,)} | BOTH,
     "thresholds": {"seeds": (7,), "named_seeds": (7,)} | BOTH,
     "rounds": {"seeds": (7,), "kinds": ("one-shot, other order", "snr"),
-               "lenet": {"seeds": (7,), "hidden": SMALL_LENET, "lengths": {"ticket": SHORT}},
+               "lenet": {"seeds": (7,), "hidden": (lh.Conv(4, 3), 60), "lengths": {"ticket": SHORT}},
                "lengths": dict.fromkeys(("ticket", "bayesian"), lh.TrainConfig(1, 128))},
     "masks": {"seeds": (7,), "densities": (0.2,), "action_densities": (), "frozen_densities": (0.2,), "grid": (0.5,),
               "lengths": (LONG,), "ticket": SHORT, "supermask": lh.TrainConfig(2, 64, 0.1)},
